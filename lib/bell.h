@@ -1,0 +1,26 @@
+/*
+ * Bells: datagrams on unix sockets in the home's run/ directory.  A bell only makes things faster; nothing
+ * is lost when it is never heard, so ringing never blocks and never fails.  Whoever listens also looks
+ * at the database from time to time.
+ */
+#ifndef LIB_BELL_H
+#define LIB_BELL_H
+
+#include <stdbool.h>
+
+struct err;
+
+#define BELL_SCHEDULER "scheduler" /* rung after a commit that gives the scheduler work */
+
+/* Binds run_dir/NAME.bell (0660, replaced when it is there) and returns the non-blocking descriptor, or -1. */
+int bell_listen(const char *run_dir, const char *name, struct err *e);
+/* Empties a bell that rang; true when at least one datagram was there. */
+bool bell_hear(int fd);
+/* Closes and removes it. */
+void bell_close(int fd, const char *run_dir, const char *name);
+/* An unbound socket to ring with; one for each thread or program.  -1 never happens but for no descriptors. */
+int bell_ringer(void);
+/* Rings NAME; nobody there, or a full queue, is silence. */
+void bell_ring(int ringer, const char *run_dir, const char *name);
+
+#endif

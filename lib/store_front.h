@@ -1,0 +1,94 @@
+/*
+ * What the front door may do with the ledger: enqueue, look, ask to cancel.
+ */
+#ifndef LIB_STORE_FRONT_H
+#define LIB_STORE_FRONT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/job.h"
+
+struct err;
+struct store;
+struct buf;
+
+/* A call that passed the door's checks.  All strings are borrowed for the time of the call. */
+struct front_job {
+	enum job_mode mode;
+	const char *author, *bundle, *version, *endpoint; /* checked syntax */
+	const char *method, *url, *path, *query, *headers_json;
+	const void *body;
+	size_t body_bytes;
+	const char *caller; /* NULL: anonymous */
+	const char *client;
+	const char *bell; /* whom the scheduler rings, NULL: nobody waits */
+	int64_t timeout_ms;
+	int64_t created_at;   /* wall, unix ms */
+	struct job_id id;     /* nonce filled by the caller (job_nonce), row by front_enqueue */
+};
+
+/* Inserts the rows of one job; call between store_begin and store_commit. */
+int front_enqueue(struct store *s, struct front_job *j, struct err *e);
+
+/* How full the queue is: jobs not done, in total and of one author and one (author, bundle).
+ * For refusing before anything is stored (429, 503); counts stop at cap. */
+struct front_load {
+	int64_t total, author, bundle;
+};
+int front_load(struct store *s, const char *author, const char *bundle, int64_t cap, struct front_load *out,
+    struct err *e);
+
+/* A job as the door sees it.  Pointers are owned by the struct; front_view_clear frees. */
+struct front_view {
+	struct job_id id;
+	enum job_mode mode;
+	enum job_state state;
+	enum job_outcome outcome;
+	enum job_start start;
+	char *author, *bundle, *version, *endpoint, *did, *cid, *runtime, *wall, *caller;
+	int64_t created_at, admitted_at, started_at, done_at; /* 0: not yet */
+	int64_t timeout_ms, lease_until;                      /* monotonic ms, 0: none */
+	char *error_kind, *error_name, *error;
+	bool cancel;
+	/* The answer, when the handler has begun one (has_result). */
+	bool has_result, streamed;
+	int status;
+	char *headers_json;
+	void *body; /* of a result that is not streamed */
+	size_t body_bytes;
+};
+
+/* 0 and the view, or ERR_NOTFOUND "JobNotFound" when no job has this row and nonce.
+ * light: only state, outcome, error and times; no body. */
+int front_look(struct store *s, const struct job_id *id, bool light, struct front_view *v, struct err *e);
+void front_view_clear(struct front_view *v);
+
+/* Chunks of a stream from seq on, appended to out, at most max_bytes (but at least one chunk when there is one).
+ * *next is the seq to ask for next. */
+int front_chunks(struct store *s, int64_t row, int64_t seq, size_t max_bytes, struct buf *out, int64_t *next,
+    struct err *e);
+
+/* Asks for the end of a job: sets job.cancel and leaves an order.  Not an error when it is done already.
+ * Own transaction unless inside one. */
+int front_cancel(struct store *s, const struct job_id *id, struct err *e);
+
+/* A job whose lease has passed although nobody wrote its result (the scheduler is gone or paused): done, lost.
+ * True when this call settled it; a late result is refused from then on. */
+bool front_lapse(struct store *s, const struct job_id *id, int64_t mono_now_ms, const char *boot, struct err *e);
+
+/* Is a scheduler alive: the newest run's heartbeat. */
+struct front_pulse {
+	bool any, draining, ended;
+	int64_t seen_at; /* wall ms */
+	int64_t queued, running, instances;
+};
+int front_pulse(struct store *s, struct front_pulse *p, struct err *e);
+
+/* The runtimes of the card, in a JSON array text: [{"name","mimeTypes","version","wall","available"}]. */
+int front_runtimes(struct store *s, struct buf *json, struct err *e);
+/* dev.at-run.listJobs: newest first, below `before` (0: from the top), as a JSON array of at most limit. */
+int front_jobs(struct store *s, int64_t before, int limit, struct buf *json, struct err *e);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * What the workshop may do with the ledger.  One transaction a turn of the loop: store_begin, any of the
+ * changes below, store_commit; only then frames go out and bells ring.  Every change of a job's state is one
+ * UPDATE that names the state (and lease) it leaves and says whether a row was changed.
+ */
+#ifndef LIB_STORE_WORK_H
+#define LIB_STORE_WORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/job.h"
+
+struct err;
+struct store;
+
+/* A job as it is taken from the ledger.  Owned by the callee until work_job_clear. */
+struct work_job {
+	struct job_id id;
+	enum job_mode mode;
+	enum job_state state;
+	char *author, *bundle, *version, *endpoint, *method, *caller, *client, *bell;
+	char *did, *cid; /* NULL before admission */
+	int64_t timeout_ms, created_at;
+	int attempt;
+	int64_t lease;
+	bool idempotent, cancel;
+	/* request */
+	char *url, *path, *query, *headers_json;
+	void *body;
+	size_t body_bytes;
+};
+void work_job_clear(struct work_job *j);
+
+/* --- runs --- */
+int work_run_start(struct store *s, int64_t *run, struct err *e);       /* also ends older runs in the ledger */
+int work_run_beat(struct store *s, int64_t run, bool draining, struct err *e);
+int work_run_end(struct store *s, int64_t run, struct err *e);
+
+/* --- jobs --- */
+/* Calls fn for up to max queued jobs with row > after, oldest first, requests included.
+ * fn takes the job over (moves the struct out).  Returns how many, -1 on failure. */
+int work_queued(struct store *s, int64_t after, int max, void (*fn)(void *arg, struct work_job *j), void *arg,
+    struct err *e);
+/* One job by row in whatever state; ERR_NOTFOUND. */
+int work_job_load(struct store *s, int64_t row, struct work_job *out, struct err *e);
+/* Fair pick: the oldest admitted job of the next author after `did` in byte order (wraps when the caller passes ""
+ * after a miss).  skip lists nothing; the caller moves its cursor.  ERR_NOTFOUND when there is none after did. */
+int work_next_admitted(struct store *s, const char *did, int64_t after_row, struct work_job *out, struct err *e);
+/* The next admitted job of exactly this author after a row (for a caller that passes over one it cannot place). */
+int work_next_admitted_of(struct store *s, const char *did, int64_t after_row, struct work_job *out, struct err *e);
+
+struct work_admission {
+	const char *did, *cid, *runtime, *wall;
+	int64_t timeout_ms; /* the budget after caps */
+	bool idempotent;
+};
+/* queued → admitted.  1 changed, 0 somebody was first (cancelled), -1 failure. */
+int work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e);
+/* admitted → running: a new lease number comes back in *lease. */
+int work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
+    int64_t now, int64_t *lease, struct err *e);
+/* running → admitted: only before user code was started (load failed for the runner's own reason, instance died
+ * before CALL went out), or idempotent. */
+int work_again(struct store *s, int64_t row, int64_t lease, struct err *e);
+
+struct work_end {
+	enum job_outcome outcome;
+	const char *error_kind, *error_name, *error; /* NULL when ok */
+};
+/* running → done by the holder of the lease. */
+int work_done(struct store *s, int64_t row, int64_t lease, const struct work_end *end, int64_t now, struct err *e);
+/* queued or admitted → done (refused, expired, cancelled). */
+int work_drop(struct store *s, int64_t row, const struct work_end *end, int64_t now, struct err *e);
+
+int work_result(struct store *s, int64_t row, int status, const char *headers_json, bool streamed, const void *body,
+    size_t n, struct err *e);
+int work_chunk(struct store *s, int64_t row, int64_t seq, const void *p, size_t n, struct err *e);
+int work_log(struct store *s, int64_t row /* 0: none */, int64_t instance, int64_t at, const char *level,
+    const char *source, const char *text, size_t n, struct err *e);
+
+/* After a crash: every running job of a run other than this one becomes done/lost, or admitted again when it is
+ * idempotent; every admitted job stays.  settled and again count them. */
+int work_recover(struct store *s, int64_t run, int64_t now, int64_t *settled, int64_t *again, struct err *e);
+/* Jobs not done, by author, for quotas and for the drain. */
+int work_counts(struct store *s, int64_t *queued, int64_t *admitted, int64_t *running, struct err *e);
+
+/* --- bundles --- */
+struct work_bundle {
+	char *cid, *did, *name, *uri, *runtime, *code, *dir, *record_json;
+	int64_t bytes, fetched_at;
+	int64_t checked_at; /* of the version that was asked for */
+};
+void work_bundle_clear(struct work_bundle *b);
+int work_bundle_put(struct store *s, const struct work_bundle *b, const char *version, int64_t now, struct err *e);
+/* By (did, name, version), or by CID when version is NULL and name holds it.  ERR_NOTFOUND. */
+int work_bundle_get(struct store *s, const char *did, const char *name, const char *version, struct work_bundle *out,
+    struct err *e);
+int work_author_put(struct store *s, const char *handle, const char *did, const char *pds, int64_t now, struct err *e);
+/* *did is allocated. */
+int work_author_get(struct store *s, const char *handle, char **did, int64_t *checked_at, struct err *e);
+
+/* --- instances and runtimes --- */
+int work_instance_new(struct store *s, int64_t run, const char *runtime, const char *wall, int64_t pid,
+    int64_t pid_start, int64_t now, int64_t *id, struct err *e);
+int work_instance_set(struct store *s, int64_t id, const char *state, const char *cid, int64_t calls, int64_t now,
+    struct err *e);
+int work_instance_end(struct store *s, int64_t id, const char *why, int64_t now, struct err *e);
+/* Instances that some earlier run left open: fn is told of each. */
+int work_instance_leftovers(struct store *s, int64_t run,
+    void (*fn)(void *arg, int64_t id, const char *wall, int64_t pid, int64_t pid_start), void *arg, struct err *e);
+int work_runtimes_clear(struct store *s, struct err *e);
+int work_runtime_put(struct store *s, const char *name, const char *mime_json, const char *version, const char *wall,
+    const char *missing, int concurrency, struct err *e);
+
+/* --- orders --- */
+int work_orders(struct store *s, void (*fn)(void *arg, int64_t id, const char *verb, const char *args_json), void *arg,
+    struct err *e);
+int work_order_done(struct store *s, int64_t id, const char *note, int64_t now, struct err *e);
+
+/* --- housekeeping --- */
+/* Drops a bounded number of old rows: bodies of finished sync jobs older than sync_before, jobs older than
+ * job_before with all that hangs on them, instances and runs long ended.  Returns rows dropped (0: nothing left to do). */
+int work_prune(struct store *s, int64_t sync_before, int64_t job_before, int max, struct err *e);
+/* Moves the log into the database when it has grown over pages frames and the safety rule of DESIGN 9 allows it
+ * (this connection has committed since its last complete checkpoint).  force: TRUNCATE, at a quiet moment or the end. */
+int work_checkpoint(struct store *s, int pages, bool force, struct err *e);
+
+#endif
