@@ -1,0 +1,68 @@
+/*
+ * The walls: what keeps a bundle apart from the host.  All walls end as a child process with one unix socket, so a
+ * backend is a translator: task in, plan out.  None of its functions forks or waits; scheduler/spawn.c carries plans out.
+ */
+#ifndef BACKENDS_BACKEND_H
+#define BACKENDS_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/conf.h"
+
+struct err;
+struct buf;
+struct runtime;
+struct bundle; /* lib/bundle.h */
+
+/* What is wanted: one instance of a runtime in a directory of its own. */
+struct task {
+	int64_t instance;          /* number, for names and labels */
+	const struct runtime *runtime;
+	const char *dir;           /* absolute: HOME/run/i/N, holds sock, bundle/, tmp/, package.json */
+	const struct bundle *bundle; /* whose permissions it needs; NULL: a blank, no permissions */
+};
+
+/* The bounds a wall sets on the process itself. */
+struct plan_limit {
+	int resource;              /* RLIMIT_* */
+	uint64_t value;
+};
+
+/* What spawn.c does: nothing more than a person could type. */
+struct plan {
+	struct conf_list argv, env;
+	char *cwd;
+	struct plan_limit limit[8];
+	size_t limits;
+	/* Landlock: directories readable, directories writable, programs' files; empty lists: not used. */
+	struct conf_list read_only, read_write;
+	bool landlock;
+};
+void plan_clear(struct plan *p);
+
+struct backend { /* all required */
+	const char *name; /* as in config and in job.wall */
+	/* 0, or why this wall cannot stand here. */
+	int (*probe)(const struct conf *c, struct err *e);
+	int (*plan)(const struct conf *c, const struct task *t, struct plan *p, struct err *e);
+	/*
+	 * Which blanks may take the bundle: the key of a blank is plan_key(NULL); a bundle fits a blank when its
+	 * key is the same.  For `none` with deno the permissions are flags of the process, so they are in the key.
+	 */
+	void (*key)(const struct conf *c, const struct runtime *r, const struct bundle *b, struct buf *out);
+	/* Refuses what this wall cannot grant, naming the permission (DESIGN 12). */
+	int (*permit)(const struct conf *c, const struct runtime *r, const struct bundle *b, struct err *e);
+	/* Removes what an instance leaves; twice or after a crash is fine. */
+	void (*clean)(const struct conf *c, const struct task *t);
+};
+
+/* The wall of the config: by name, or the strongest whose probe says 0.  Fails closed: `none` only by name or with
+ * c->dev, and then refuses open access on an address that is not loopback (DESIGN 10).  why (may be NULL) gets one line
+ * for each wall that was passed over. */
+const struct backend *backend_choose(const struct conf *c, struct buf *why, struct err *e);
+/* In order of strength; NULL past the end. */
+const struct backend *backend_at(size_t i);
+
+#endif
