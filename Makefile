@@ -1,0 +1,133 @@
+# The only build file: programs, their object lists, their libraries.
+#
+#   make            build/at-rund  build/at-rund-scheduler  build/at-rund.fcgi
+#   make unit | e2e | check | bench | lint | fuzz | format | install | uninstall | clean
+#   SAN=1           the same below build/san/ with AddressSanitizer and UBSan
+#   DEV=1           warnings are errors
+
+VERSION  = 0.1.0
+PREFIX   = /usr/local
+LIBDIR   = $(PREFIX)/lib/at-rund
+DATADIR  = $(PREFIX)/share/at-rund
+MANDIR   = $(PREFIX)/share/man
+
+CC       = gcc
+WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+CFLAGS   = -O2 -g
+ALL      = -std=c11 -D_GNU_SOURCE -I. -I$(B) $(WARN) -MMD -MP -pthread \
+           -DAT_RUND_VERSION='"$(VERSION)"' -DAT_RUND_LIBDIR='"$(LIBDIR)"' -DAT_RUND_DATADIR='"$(DATADIR)"'
+ifeq ($(SAN),1)
+B        = build/san
+HARDEN   = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDHARDEN = -fsanitize=address,undefined
+else
+B        = build
+HARDEN   = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LDHARDEN = -pie -Wl,-z,relro,-z,now
+endif
+ifeq ($(DEV),1)
+WARN    += -Werror
+endif
+
+# ---- the rooms -------------------------------------------------------------------------------------------------
+
+GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
+           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o
+LEDGER   = lib/store.o schema.o
+WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
+PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/proof.o
+WALLS    = backends/backend.o backends/none.o backends/runtime.o lib/child.o
+
+FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))
+SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
+CLI      = $(patsubst %.c,%.o,$(wildcard cli/*.c))
+UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o
+
+L_GROUND = -linih -lcjson
+L_LEDGER = -lsqlite3
+L_WORLD  = -lcurl -larchive -lsodium -lresolv
+L_PROOF  = -lcrypto -lsecp256k1
+
+O        = $(addprefix $(B)/,$(1))
+LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
+
+all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi
+
+$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
+
+$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS))
+	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF)
+
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o $(WALLS))
+	$(LINK) $(L_GROUND) $(L_LEDGER)
+
+# ---- tests -----------------------------------------------------------------------------------------------------
+
+TESTED   = $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+           $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o fcgi/request.o,$(FCGI))
+
+$(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED))
+	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF)
+
+$(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
+	$(LINK) -lfcgi
+$(B)/tests/store_bench: $(call O,tests/bench/store_bench.o $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER)
+$(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) lib/store_front.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER)
+$(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o scheduler/fetcher.o $(GROUND) $(WORLD) $(PROOF))
+	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
+
+unit: $(B)/tests/unit-tests
+	$<
+
+bench: all $(B)/tests/bare $(B)/tests/store_bench $(B)/tests/enqueue
+	tests/bench/bench.py --build $(B) $(BENCH)
+
+# ---- how things are made ---------------------------------------------------------------------------------------
+
+SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard schema/migrate/*.sql)
+
+$(B)/schema.c $(B)/schema.h &: schema/embed.sh $(SQL)
+	@mkdir -p $(B)
+	sh schema/embed.sh $(B)
+$(B)/schema.o: $(B)/schema.c
+	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(B)/lib/store.o $(B)/lib/store_front.o $(B)/lib/store_work.o $(B)/lib/store_desk.o: | $(B)/schema.h
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+MAN1 = cli/at-rund.1
+MAN5 = cli/at-rund.conf.5
+MAN8 = scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)/runtimes
+	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	install -m 755 $(B)/at-rund $(DESTDIR)$(PREFIX)/bin/at-rund
+	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(DESTDIR)$(LIBDIR)
+	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
+	cp -R contrib/examples $(DESTDIR)$(DATADIR)
+	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
+	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/at-rund
+	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(MAN1))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8)))
+
+clean:
+	rm -rf build
+
+.PHONY: all unit bench format install uninstall clean
