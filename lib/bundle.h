@@ -63,9 +63,9 @@ const struct bundle_endpoint *bundle_endpoint(const struct bundle *b, const char
 
 /* A path of a bundle's file: relative, '/'-divided, no empty, "." or ".." part, no control bytes, UTF-8. */
 bool bundle_path_ok(const char *s, size_t n);
-/* Extensions tried when the record names no entry, by runtime MIME type: "main.py", or "main.js", "main.ts", ...
+/* Names tried when the record names no entry, by the kind of code: "main.js", "main.mjs", ... or "main.py", ...
  * The first is also the name a single file is stored under.  NULL past the end. */
-const char *bundle_entry_default(const char *runtime, size_t i);
+const char *bundle_entry_default(const struct bundle *b, size_t i);
 /* The file to start in an unpacked directory.  ERR_INPUT "InvalidBundle" when it is not there as a plain file. */
 int bundle_entry(const struct bundle *b, const char *dir, char out[BUNDLE_PATH_MAX + 1], struct err *e);
 

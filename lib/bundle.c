@@ -1,0 +1,819 @@
+/*
+ * One half reads and writes records (pure: it is fuzzed), the other moves the trees that blobs become.
+ */
+#include "lib/bundle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/cid.h"
+#include "lib/err.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "lib/syntax.h"
+#include "lib/utf8.h"
+
+#define LIST_MAX      128
+#define LIST_ITEM_MAX 256
+#define MIME_MAX      200
+#define DEPTH_MAX     32
+#define MB            (1024 * 1024)
+
+/* --- memory --- */
+
+static void
+list_clear(struct conf_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->item[i]);
+	free(l->item);
+	*l = (struct conf_list){ NULL, 0 };
+}
+
+/* One list per fact: names of the permissions and where they stand. */
+struct permission {
+	const char *key;
+	size_t at;
+};
+static const struct permission permissions[] = {
+	{ "net", offsetof(struct bundle, permissions.net) },
+	{ "read", offsetof(struct bundle, permissions.read) },
+	{ "write", offsetof(struct bundle, permissions.write) },
+	{ "env", offsetof(struct bundle, permissions.env) },
+	{ "run", offsetof(struct bundle, permissions.run) },
+	{ "ffi", offsetof(struct bundle, permissions.ffi) },
+	{ "sys", offsetof(struct bundle, permissions.sys) },
+};
+#define PERMISSIONS (sizeof permissions / sizeof permissions[0])
+
+struct limit {
+	const char *key;
+	size_t at;
+	int64_t unit, max;
+};
+static const struct limit limits[] = {
+	{ "timeoutMs", offsetof(struct bundle, limits.timeout_ms), 1, 86400000 },
+	{ "cpuMs", offsetof(struct bundle, limits.cpu_ms), 1, 86400000 },
+	{ "memoryMb", offsetof(struct bundle, limits.memory_bytes), MB, 1048576 },
+	{ "processes", offsetof(struct bundle, limits.processes), 1, 65536 },
+	{ "openFiles", offsetof(struct bundle, limits.files), 1, 1048576 },
+	{ "scratchMb", offsetof(struct bundle, limits.scratch_bytes), MB, 1048576 },
+	{ "requestBytes", offsetof(struct bundle, limits.request_bytes), 1, INT64_C(1) << 40 },
+	{ "responseBytes", offsetof(struct bundle, limits.response_bytes), 1, INT64_C(1) << 40 },
+	{ "logBytes", offsetof(struct bundle, limits.log_bytes), 1, INT64_C(1) << 40 },
+	{ "egressBytes", offsetof(struct bundle, limits.egress_bytes), 1, INT64_C(1) << 40 },
+};
+#define LIMITS (sizeof limits / sizeof limits[0])
+
+static struct conf_list *
+permission_of(const struct bundle *b, size_t i)
+{
+	return (struct conf_list *)(void *)((char *)(uintptr_t)b + permissions[i].at);
+}
+
+static int64_t *
+limit_of(const struct bundle *b, size_t i)
+{
+	return (int64_t *)(void *)((char *)(uintptr_t)b + limits[i].at);
+}
+
+void
+bundle_free(struct bundle *b)
+{
+	size_t i;
+
+	if (b == NULL)
+		return;
+	free(b->type);
+	free(b->name);
+	free(b->version);
+	free(b->runtime);
+	free(b->mime);
+	free(b->code);
+	free(b->entry);
+	free(b->created_at);
+	for (i = 0; i < b->endpoints; i++) {
+		free(b->endpoint[i].name);
+		free(b->endpoint[i].schedule);
+	}
+	free(b->endpoint);
+	for (i = 0; i < PERMISSIONS; i++)
+		list_clear(permission_of(b, i));
+	free(b);
+}
+
+/* --- reading --- */
+
+static bool
+mime_token(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') ||
+			(s[i] != '\0' && strchr("!#$&^_.+-*", s[i]) != NULL)))
+			return false;
+	return n > 0;
+}
+
+/* Lower case, parameters cut off; NULL when it is no MIME type. */
+static char *
+mime_clean(const char *s)
+{
+	char *m = mem_strn(s, strcspn(s, "; \t"));
+	char *slash;
+
+	syntax_handle_lower(m);
+	slash = strchr(m, '/');
+	if (strlen(m) <= MIME_MAX && slash != NULL && mime_token(m, (size_t)(slash - m)) &&
+	    mime_token(slash + 1, strlen(slash + 1)))
+		return m;
+	free(m);
+	return NULL;
+}
+
+static int
+read_name(const cJSON *tree, struct bundle *b, bool local, struct err *e)
+{
+	const char *type = NULL, *name = NULL, *version = NULL, *created = NULL;
+
+	if (json_text(tree, "$type", SYNTAX_NSID_MAX, &type, e) != 0 ||
+	    json_text(tree, "name", SYNTAX_BUNDLE_MAX, &name, e) != 0 ||
+	    json_text(tree, "version", SYNTAX_VERSION_MAX, &version, e) != 0 ||
+	    json_text(tree, "createdAt", 64, &created, e) != 0)
+		return -1;
+	if (type != NULL && !syntax_nsid(type, strlen(type)))
+		return err_set(e, ERR_INPUT, "$type is not an NSID");
+	if (name == NULL && !local)
+		return err_set(e, ERR_INPUT, "name is missing");
+	if (name != NULL && !syntax_bundle_name(name, strlen(name)))
+		return err_set(e, ERR_INPUT, "name may have letters, digits and . _ ~ - only");
+	if (version != NULL && (!syntax_version(version, strlen(version)) || strcmp(version, "latest") == 0))
+		return err_set(e, ERR_INPUT, "version may have letters, digits and . _ ~ - only, and is not latest");
+	if (created != NULL && !syntax_datetime(created, strlen(created)))
+		return err_set(e, ERR_INPUT, "createdAt is not a date and time");
+	b->type = mem_str(type);
+	b->name = mem_str(name);
+	b->version = mem_str(version);
+	b->created_at = mem_str(created);
+	return 0;
+}
+
+/* A blob reference in its present form, or the old one: {"cid": ..., "mimeType": ...} with no size. */
+static int
+read_code(const cJSON *tree, struct bundle *b, bool local, struct err *e)
+{
+	const cJSON *blob = json_object(tree, "code");
+	const char *type = json_string(blob, "$type"), *mime = json_string(blob, "mimeType"), *link;
+	struct cid cid;
+
+	if (json_member(tree, "code") == NULL && local)
+		return 0;
+	if (blob == NULL)
+		return err_set(e, ERR_INPUT, "code must be a blob");
+	link = type != NULL ? json_string(json_object(blob, "ref"), "$link") : json_string(blob, "cid");
+	if ((type != NULL && strcmp(type, "blob") != 0) || link == NULL)
+		return err_set(e, ERR_INPUT, "code must be a blob");
+	if (cid_parse(&cid, link, strlen(link), NULL) != 0 || cid.codec != CID_RAW)
+		return err_set(e, ERR_INPUT, "code.ref is not the CID of a blob (raw, sha2-256)");
+	b->bytes = -1;
+	if (json_int(blob, "size", 0, INT64_C(1) << 40, &b->bytes, e) != 0)
+		return err_wrap(e, "code");
+	if (type != NULL && b->bytes < 0)
+		return err_set(e, ERR_INPUT, "code.size is missing");
+	b->mime = mime != NULL ? mime_clean(mime) : NULL;
+	if (b->mime == NULL)
+		return err_set(e, ERR_INPUT, "code.mimeType is not a MIME type");
+	b->code = mem_str(link);
+	return 0;
+}
+
+static int
+read_runtime(const cJSON *tree, struct bundle *b, struct err *e)
+{
+	const char *runtime = NULL, *entry = NULL;
+
+	if (json_text(tree, "runtime", 512, &runtime, e) != 0 ||
+	    json_text(tree, "entry", BUNDLE_PATH_MAX, &entry, e) != 0)
+		return -1;
+	b->runtime = runtime != NULL ? mime_clean(runtime) : mem_str(b->mime);
+	if (b->runtime == NULL)
+		return err_set(e, ERR_INPUT, "runtime is %s", runtime != NULL ? "not a MIME type" : "missing");
+	if (entry != NULL && !bundle_path_ok(entry, strlen(entry)))
+		return err_set(e, ERR_INPUT, "entry must be a relative path without . and ..");
+	b->entry = mem_str(entry);
+	return 0;
+}
+
+/* Five fields of a crontab; what they mean is the scheduler's business. */
+static bool
+cron_shape(const char *s)
+{
+	int fields = 0;
+
+	while (*s != '\0') {
+		size_t n = strspn(s, "0123456789*,/-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+		if (n == 0)
+			return false;
+		fields++;
+		s += n;
+		n = strspn(s, " ");
+		if (n == 0 && *s != '\0')
+			return false;
+		s += n;
+	}
+	return fields == 5;
+}
+
+static int
+read_endpoint(const cJSON *item, struct bundle_endpoint *to, struct err *e)
+{
+	const char *schedule = NULL;
+
+	if (!syntax_endpoint(item->string, strlen(item->string)))
+		return err_set(e, ERR_INPUT, "endpoints: %.60s is not the name of an export", item->string);
+	if (!cJSON_IsObject(item))
+		return err_set(e, ERR_INPUT, "endpoints.%.60s must be an object", item->string);
+	if (json_bool(item, "task", &to->task, e) != 0 || json_bool(item, "idempotent", &to->idempotent, e) != 0 ||
+	    json_int(item, "concurrency", 1, 1000, &to->concurrency, e) != 0 ||
+	    json_int(item, "attempts", 1, 20, &to->attempts, e) != 0 ||
+	    json_int(item, "timeoutMs", 1, 86400000, &to->timeout_ms, e) != 0 ||
+	    json_text(item, "schedule", 100, &schedule, e) != 0)
+		return err_wrap(e, "endpoints.%.60s", item->string);
+	if (schedule != NULL && !cron_shape(schedule))
+		return err_set(e, ERR_INPUT, "endpoints.%.60s: schedule must be five cron fields", item->string);
+	to->name = mem_str(item->string);
+	to->schedule = mem_str(schedule);
+	return 0;
+}
+
+static int
+read_endpoints(const cJSON *tree, struct bundle *b, struct err *e)
+{
+	const cJSON *all = json_member(tree, "endpoints"), *item;
+	int n = cJSON_GetArraySize(all);
+
+	if (all == NULL) {
+		b->any_endpoint = true;
+		b->endpoint = mem_array(1, sizeof *b->endpoint);
+		return 0;
+	}
+	if (!cJSON_IsObject(all))
+		return err_set(e, ERR_INPUT, "endpoints must be an object");
+	if (n == 0)
+		return err_set(e, ERR_INPUT, "endpoints is empty; without it every export can be called");
+	if (n > BUNDLE_ENDPOINTS_MAX)
+		return err_set(e, ERR_INPUT, "more than %d endpoints", BUNDLE_ENDPOINTS_MAX);
+	b->endpoint = mem_array((size_t)n, sizeof *b->endpoint);
+	cJSON_ArrayForEach(item, all)
+	{
+		if (read_endpoint(item, &b->endpoint[b->endpoints], e) != 0)
+			return -1;
+		b->endpoints++;
+	}
+	return 0;
+}
+
+static bool
+plain_text(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
+/* A list of strings; true stands for ["*"] and false for []. */
+static int
+read_permission(const cJSON *all, const char *key, struct conf_list *to, struct err *e)
+{
+	const cJSON *m = json_member(all, key), *item;
+	int n = cJSON_GetArraySize(m);
+
+	if (m == NULL || cJSON_IsFalse(m))
+		return 0;
+	if (cJSON_IsTrue(m)) {
+		to->item = mem_array(1, sizeof *to->item);
+		to->item[to->n++] = mem_str("*");
+		return 0;
+	}
+	if (!cJSON_IsArray(m) || n > LIST_MAX)
+		return err_set(e, ERR_INPUT, "permissions.%s must be a list of at most %d strings", key, LIST_MAX);
+	to->item = mem_array((size_t)n, sizeof *to->item);
+	cJSON_ArrayForEach(item, m)
+	{
+		const char *s = cJSON_IsString(item) ? item->valuestring : "";
+
+		if (*s == '\0' || strlen(s) > LIST_ITEM_MAX || !plain_text(s))
+			return err_set(e, ERR_INPUT, "permissions.%s must hold plain strings of 1 to %d bytes", key,
+			    LIST_ITEM_MAX);
+		to->item[to->n++] = mem_str(s);
+	}
+	return 0;
+}
+
+static int
+read_bounds(const cJSON *tree, struct bundle *b, struct err *e)
+{
+	const cJSON *asked = json_member(tree, "permissions"), *bounds = json_member(tree, "limits");
+	size_t i;
+
+	if (asked != NULL && !cJSON_IsObject(asked))
+		return err_set(e, ERR_INPUT, "permissions must be an object");
+	if (bounds != NULL && !cJSON_IsObject(bounds))
+		return err_set(e, ERR_INPUT, "limits must be an object");
+	for (i = 0; i < PERMISSIONS; i++)
+		if (read_permission(asked, permissions[i].key, permission_of(b, i), e) != 0)
+			return -1;
+	for (i = 0; i < LIMITS; i++) {
+		int64_t *to = limit_of(b, i);
+		if (json_int(bounds, limits[i].key, 1, limits[i].max, to, e) != 0)
+			return err_wrap(e, "limits");
+		*to *= limits[i].unit;
+	}
+	return 0;
+}
+
+struct bundle *
+bundle_parse(const char *json, size_t n, bool local, struct err *e)
+{
+	struct err own = ERR_INIT;
+	struct bundle *b = mem_alloc(sizeof *b);
+	cJSON *tree;
+	bool fine = false;
+
+	if (e == NULL)
+		e = &own;
+	tree = json_parse(json, n, JSON_DEPTH, e);
+	if (tree != NULL && !cJSON_IsObject(tree))
+		err_set(e, ERR_INPUT, "not an object");
+	else if (tree != NULL)
+		fine = read_name(tree, b, local, e) == 0 && read_code(tree, b, local, e) == 0 &&
+		    read_runtime(tree, b, e) == 0 && read_endpoints(tree, b, e) == 0 && read_bounds(tree, b, e) == 0;
+	cJSON_Delete(tree);
+	if (fine)
+		return b;
+	snprintf(e->name, sizeof e->name, "InvalidBundle");
+	err_wrap(e, "the bundle record");
+	bundle_free(b);
+	return NULL;
+}
+
+/* --- writing --- */
+
+static void
+put_key(struct buf *out, const char *key)
+{
+	char last = out->len > 0 ? out->data[out->len - 1] : '\0';
+
+	if (last != '{' && last != '[')
+		buf_char(out, ',');
+	if (key != NULL) {
+		buf_json_str(out, key);
+		buf_char(out, ':');
+	}
+}
+
+static void
+put_text(struct buf *out, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	put_key(out, key);
+	buf_json_str(out, value);
+}
+
+static void
+put_int(struct buf *out, const char *key, int64_t value)
+{
+	if (value == 0)
+		return;
+	put_key(out, key);
+	buf_fmt(out, "%lld", (long long)value);
+}
+
+static void
+put_code(struct buf *out, const struct bundle *b)
+{
+	if (b->code == NULL)
+		return;
+	put_key(out, "code");
+	if (b->bytes < 0) {
+		buf_str(out, "{\"cid\":");
+		buf_json_str(out, b->code);
+	} else {
+		buf_str(out, "{\"$type\":\"blob\",\"ref\":{\"$link\":");
+		buf_json_str(out, b->code);
+		buf_fmt(out, "},\"size\":%lld", (long long)b->bytes);
+	}
+	put_text(out, "mimeType", b->mime);
+	buf_char(out, '}');
+}
+
+static void
+put_endpoints(struct buf *out, const struct bundle *b)
+{
+	size_t i;
+
+	if (b->any_endpoint)
+		return;
+	put_key(out, "endpoints");
+	buf_char(out, '{');
+	for (i = 0; i < b->endpoints; i++) {
+		const struct bundle_endpoint *p = &b->endpoint[i];
+
+		put_key(out, p->name);
+		buf_char(out, '{');
+		if (p->task)
+			put_key(out, "task"), buf_str(out, "true");
+		if (p->idempotent)
+			put_key(out, "idempotent"), buf_str(out, "true");
+		put_int(out, "concurrency", p->concurrency);
+		put_int(out, "attempts", p->attempts);
+		put_int(out, "timeoutMs", p->timeout_ms);
+		put_text(out, "schedule", p->schedule);
+		buf_char(out, '}');
+	}
+	buf_char(out, '}');
+}
+
+static void
+put_bounds(struct buf *out, const struct bundle *b)
+{
+	size_t i, k;
+
+	put_key(out, "permissions");
+	buf_char(out, '{');
+	for (i = 0; i < PERMISSIONS; i++) {
+		const struct conf_list *l = permission_of(b, i);
+
+		if (l->n == 0)
+			continue;
+		put_key(out, permissions[i].key);
+		buf_char(out, '[');
+		for (k = 0; k < l->n; k++)
+			put_text(out, NULL, l->item[k]);
+		buf_char(out, ']');
+	}
+	buf_char(out, '}');
+	put_key(out, "limits");
+	buf_char(out, '{');
+	for (i = 0; i < LIMITS; i++)
+		put_int(out, limits[i].key, *limit_of(b, i) / limits[i].unit);
+	buf_char(out, '}');
+}
+
+void
+bundle_json(const struct bundle *b, struct buf *out)
+{
+	buf_char(out, '{');
+	put_text(out, "$type", b->type);
+	put_text(out, "name", b->name);
+	put_text(out, "version", b->version);
+	put_text(out, "runtime", b->runtime);
+	put_code(out, b);
+	put_text(out, "entry", b->entry);
+	put_endpoints(out, b);
+	put_bounds(out, b);
+	put_text(out, "createdAt", b->created_at);
+	buf_char(out, '}');
+}
+
+/* --- questions --- */
+
+const struct bundle_endpoint *
+bundle_endpoint(const struct bundle *b, const char *name)
+{
+	size_t i;
+
+	if (b->any_endpoint)
+		return &b->endpoint[0];
+	for (i = 0; i < b->endpoints; i++)
+		if (strcmp(b->endpoint[i].name, name) == 0)
+			return &b->endpoint[i];
+	return NULL;
+}
+
+bool
+bundle_path_ok(const char *s, size_t n)
+{
+	size_t at = 0;
+
+	if (n == 0 || n > BUNDLE_PATH_MAX || !utf8_valid(s, n))
+		return false;
+	while (at <= n) {
+		const char *part = s + at;
+		size_t len = 0;
+
+		for (; at < n && s[at] != '/'; at++, len++)
+			if ((unsigned char)s[at] < ' ' || s[at] == 0x7f || s[at] == '\\')
+				return false;
+		if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
+			return false;
+		at++;
+	}
+	return true;
+}
+
+const char *
+bundle_entry_default(const struct bundle *b, size_t i)
+{
+	static const char *const js[] = { "main.js", "main.mjs", "index.js", "index.mjs", "main.ts", "index.ts" };
+	static const char *const ts[] = { "main.ts", "index.ts", "main.js", "main.mjs", "index.js", "index.mjs" };
+	static const char *const py[] = { "main.py", "app.py", "index.py" };
+	static const char *const other[] = { "main" };
+	const char *mime = b->mime != NULL ? b->mime : "";
+
+	/* The blob's type speaks of the language, the runtime's of who runs it: deno runs both. */
+	if (strstr(mime, "typescript") != NULL || strstr(b->runtime, "typescript") != NULL)
+		return i < 6 ? ts[i] : NULL;
+	if (strstr(b->runtime, "javascript") != NULL || strstr(mime, "javascript") != NULL)
+		return i < 6 ? js[i] : NULL;
+	if (strstr(b->runtime, "python") != NULL || strstr(mime, "python") != NULL)
+		return i < 3 ? py[i] : NULL;
+	return i < 1 ? other[i] : NULL;
+}
+
+static bool
+is_file(const char *dir, const char *path)
+{
+	struct stat st;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool yes = fd >= 0 && fstatat(fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+int
+bundle_entry(const struct bundle *b, const char *dir, char out[BUNDLE_PATH_MAX + 1], struct err *e)
+{
+	const char *name;
+	size_t i;
+
+	if (b->entry != NULL) {
+		if (!is_file(dir, b->entry))
+			return err_named(e, ERR_INPUT, "InvalidBundle", "the bundle has no file %s, which is its entry",
+			    b->entry);
+		snprintf(out, BUNDLE_PATH_MAX + 1, "%s", b->entry);
+		return 0;
+	}
+	for (i = 0; (name = bundle_entry_default(b, i)) != NULL; i++)
+		if (is_file(dir, name)) {
+			snprintf(out, BUNDLE_PATH_MAX + 1, "%s", name);
+			return 0;
+		}
+	return err_named(e, ERR_INPUT, "InvalidBundle", "the bundle has no %s, and its record names no entry",
+	    bundle_entry_default(b, 0));
+}
+
+/* --- trees --- */
+
+static int
+copy_bytes(int from, int to, const char *name, struct err *e)
+{
+	char piece[32768];
+
+	for (;;) {
+		ssize_t n = read(from, piece, sizeof piece), at = 0;
+
+		if (n == 0)
+			return 0;
+		if (n < 0)
+			return err_errno(e, "read %s", name);
+		while (at < n) {
+			ssize_t done = write(to, piece + at, (size_t)(n - at));
+			if (done < 0)
+				return err_errno(e, "write %s", name);
+			at += done;
+		}
+	}
+}
+
+static int
+copy_file(int from_dir, int to_dir, const char *name, struct err *e)
+{
+	int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), to = -1, rc = -1;
+
+	if (from < 0) {
+		err_errno(e, "open %s", name);
+		goto out;
+	}
+	to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (to < 0)
+		err_errno(e, "create %s", name);
+	else
+		rc = copy_bytes(from, to, name, e);
+out:
+	if (from >= 0)
+		close(from);
+	if (to >= 0 && close(to) != 0 && rc == 0)
+		rc = err_errno(e, "close %s", name);
+	return rc;
+}
+
+static int
+place_file(int from, int to, const char *name, bool copy, struct err *e)
+{
+	if (!copy) {
+		if (linkat(from, name, to, name, 0) == 0)
+			return 0;
+		/* Another file system, one that has no links, or a file with all the links it can have. */
+		if (errno != EXDEV && errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP)
+			return err_errno(e, "link %s", name);
+	}
+	return copy_file(from, to, name, e);
+}
+
+/* Names of a directory, "." and ".." left out.  The descriptor stays the caller's. */
+static int
+list_names(int fd, struct conf_list *out, struct err *e)
+{
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = own >= 0 ? fdopendir(own) : NULL;
+	size_t room = 0;
+	struct dirent *entry;
+
+	if (d == NULL) {
+		err_errno(e, "read a directory");
+		if (own >= 0)
+			close(own);
+		return -1;
+	}
+	while ((entry = readdir(d)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (out->n == room) {
+			room = room == 0 ? 16 : room * 2;
+			out->item = mem_grow(out->item, room * sizeof *out->item);
+		}
+		out->item[out->n++] = mem_str(entry->d_name);
+	}
+	closedir(d);
+	return 0;
+}
+
+static int
+place_tree(int from, int to, bool copy, int depth, struct err *e)
+{
+	struct conf_list names = { NULL, 0 };
+	size_t i;
+	int rc = -1;
+
+	if (depth > DEPTH_MAX)
+		return err_set(e, ERR_INPUT, "directories more than %d deep", DEPTH_MAX);
+	if (list_names(from, &names, e) != 0)
+		goto out;
+	for (i = 0; i < names.n; i++) {
+		const char *name = names.item[i];
+		int sub_from = -1, sub_to = -1, failed;
+		struct stat st;
+
+		if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+			err_errno(e, "stat %s", name);
+			goto out;
+		}
+		if (S_ISREG(st.st_mode)) {
+			if (place_file(from, to, name, copy, e) != 0)
+				goto out;
+			continue;
+		}
+		if (!S_ISDIR(st.st_mode)) {
+			err_set(e, ERR_INPUT, "%s is neither a file nor a directory", name);
+			goto out;
+		}
+		if (mkdirat(to, name, 0755) == 0) {
+			sub_from = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			sub_to = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		}
+		if (sub_from < 0 || sub_to < 0)
+			failed = err_errno(e, "directory %s", name);
+		else
+			failed = place_tree(sub_from, sub_to, copy, depth + 1, e);
+		if (sub_from >= 0)
+			close(sub_from);
+		if (sub_to >= 0)
+			close(sub_to);
+		if (failed != 0)
+			goto out;
+	}
+	rc = 0;
+out:
+	list_clear(&names);
+	return rc;
+}
+
+int
+bundle_place(const char *from_dir, const char *to_dir, bool copy, struct err *e)
+{
+	int from = -1, to = -1, rc = -1;
+	bool made = false;
+
+	from = open(from_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0) {
+		err_errno(e, "open %s", from_dir);
+		goto out;
+	}
+	if (mkdir(to_dir, 0755) != 0) {
+		err_errno(e, "make %s", to_dir);
+		goto out;
+	}
+	made = true;
+	to = open(to_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (to < 0)
+		err_errno(e, "open %s", to_dir);
+	else
+		rc = place_tree(from, to, copy, 0, e);
+out:
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	if (rc != 0 && made)
+		bundle_remove(to_dir, NULL);
+	return rc;
+}
+
+/*
+ * Empties one directory.  What lies too deep is moved up to the root and met there on the next round, so that a tree
+ * made to exhaust us (descriptors, stack) only takes longer.
+ */
+static int
+remove_below(int root, int fd, int depth, unsigned *moved, struct err *e)
+{
+	struct conf_list names = { NULL, 0 };
+	size_t i;
+	int rc = -1;
+
+	if (list_names(fd, &names, e) != 0)
+		goto out;
+	for (i = 0; i < names.n; i++) {
+		const char *name = names.item[i];
+		char up[40];
+		int sub, failed;
+
+		if (unlinkat(fd, name, 0) == 0 || errno == ENOENT)
+			continue;
+		if (errno != EISDIR && errno != EPERM) {
+			err_errno(e, "remove %s", name);
+			goto out;
+		}
+		if (unlinkat(fd, name, AT_REMOVEDIR) == 0)
+			continue;
+		if (depth >= DEPTH_MAX) {
+			snprintf(up, sizeof up, ".removed-%d-%u", (int)getpid(), (*moved)++);
+			if (renameat(fd, name, root, up) == 0)
+				continue;
+		}
+		sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0 && errno == EACCES && fchmodat(fd, name, 0700, 0) == 0)
+			sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0) {
+			err_errno(e, "open %s", name);
+			goto out;
+		}
+		fchmod(sub, 0700);
+		failed = remove_below(root, sub, depth + 1, moved, e);
+		close(sub);
+		if (failed != 0)
+			goto out;
+		if (unlinkat(fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+			err_errno(e, "remove %s", name);
+			goto out;
+		}
+	}
+	rc = 0;
+out:
+	list_clear(&names);
+	return rc;
+}
+
+int
+bundle_remove(const char *dir, struct err *e)
+{
+	unsigned moved = 0, before;
+	int fd, rc;
+
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_errno(e, "open %s", dir);
+	fchmod(fd, 0700);
+	do {
+		before = moved;
+		rc = remove_below(fd, fd, 0, &moved, e);
+	} while (rc == 0 && moved != before);
+	close(fd);
+	if (rc == 0 && rmdir(dir) != 0 && errno != ENOENT)
+		rc = err_errno(e, "remove %s", dir);
+	return rc;
+}
