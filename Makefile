@@ -59,8 +59,8 @@ $(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF)
 
-$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER)
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o $(WALLS))
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
