@@ -14,6 +14,9 @@ struct err;
  * output in out (at most max bytes); otherwise ERR_NOTFOUND (no such program), ERR_TIMEOUT, or ERR_INPUT with the
  * first line of its standard error. */
 int child_run(const char *const argv[], int timeout_ms, size_t max, struct buf *out, struct err *e);
+/* The same with at most memory_bytes of address space (0: no limit). */
+int child_run_within(const char *const argv[], int timeout_ms, size_t max, size_t memory_bytes, struct buf *out,
+    struct err *e);
 /* Absolute path of a program in PATH, allocated, or NULL. */
 char *child_which(const char *name);
 
