@@ -41,7 +41,7 @@ WALLS    = backends/backend.o backends/none.o backends/runtime.o lib/child.o
 FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))
 SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
 CLI      = $(patsubst %.c,%.o,$(wildcard cli/*.c))
-UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o
+UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o tests/repo.o
 
 L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
