@@ -1,0 +1,200 @@
+#include "fcgi/answer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgi/header.h"
+#include "fcgi/request.h"
+#include "fcgi/route.h"
+#include "fcgi/waiter.h"
+#include "fcgi/writer.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/store_front.h"
+
+#define STREAM_PIECE (256u * 1024u)
+
+/* All bundles share one origin with the runner: their pages get an origin of their own instead (scripts still run), and
+ * nothing is guessed to be a page.  As a header of its own it can only tighten what the bundle says itself. */
+static const char sandbox[] = "sandbox allow-scripts allow-forms allow-popups";
+
+static void
+add_facts(struct call *c, const struct front_view *v)
+{
+	char text[96];
+	int64_t started = v->started_at != 0 ? v->started_at : v->done_at;
+	int64_t ended = v->done_at != 0 ? v->done_at : clock_wall_ms();
+
+	reply_header(&c->reply, "At-Run-Job", c->job);
+	if (v->cid != NULL)
+		reply_header(&c->reply, "At-Run-Bundle", v->cid);
+	if (job_start_name(v->start) != NULL)
+		reply_header(&c->reply, "At-Run-Instance", job_start_name(v->start));
+	if (started != 0) {
+		snprintf(text, sizeof text, "queue;dur=%lld, run;dur=%lld", (long long)(started - v->created_at),
+		    (long long)(ended - started));
+		reply_header(&c->reply, "Server-Timing", text);
+	}
+}
+
+static int
+add_head(struct call *c, const struct front_view *v, struct err *e)
+{
+	const struct conf *conf = c->door->conf;
+	bool head_only = strcmp(c->request->method, "HEAD") == 0;
+
+	if (v->status < 200 || v->status > 599)
+		return err_named(e, ERR_INTERNAL, "HandlerFailed", "the handler answered with status %d", v->status);
+	c->reply.status = v->status;
+	if (!header_answer(v->headers_json, conf->web.sandbox_answers, head_only && v->body_bytes == 0, &c->reply))
+		return err_set(e, ERR_INTERNAL, "the headers of job %s cannot be read", c->job);
+	if (conf->web.sandbox_answers) {
+		reply_header(&c->reply, "Content-Security-Policy", sandbox);
+		reply_header(&c->reply, "X-Content-Type-Options", "nosniff");
+	}
+	return 0;
+}
+
+static bool
+anything(const struct front_view *v)
+{
+	(void)v;
+	return true;
+}
+
+/* Sends what is there; the number of bytes, -1 when the caller has gone, -2 when the ledger fails. */
+static int
+send_chunks(struct call *c, struct store *s, int64_t row, int64_t *seq, struct buf *piece, struct err *e)
+{
+	int sent = 0;
+
+	for (;;) {
+		buf_reset(piece);
+		if (front_chunks(s, row, *seq, STREAM_PIECE, piece, seq, e) != 0)
+			return -2;
+		if (piece->len == 0)
+			return sent;
+		if (request_write(c->request, piece->data, piece->len) != 0)
+			return -1;
+		sent = 1;
+	}
+}
+
+static void
+cut(struct call *c, const char *why)
+{
+	log_warn("stream cut", "job=%s why=%s", c->job, log_q(why));
+	request_abort(c->request);
+}
+
+/*
+ * The state is looked at before the chunks: when it is done then, no chunk can come after those that are read next.
+ * Once the head is out there is no way to say an error but to break off.
+ */
+static void
+stream(struct call *c, struct front_view *v, int64_t deadline)
+{
+	struct store *s;
+	struct job_id id = v->id;
+	struct buf piece = BUF_INIT;
+	struct err e = ERR_INIT;
+	int64_t seq = 0;
+	int sent;
+
+	if ((s = waiter_store(c->waiter, &e)) == NULL) {
+		cut(c, e.text);
+		return;
+	}
+	for (;;) {
+		bool done = v->state == JOB_DONE;
+
+		sent = send_chunks(c, s, id.row, &seq, &piece, &e);
+		if (sent == -2) {
+			cut(c, e.text);
+			break;
+		}
+		if (sent == -1) {
+			answer_cancel(c, v);
+			break;
+		}
+		if (done) {
+			if (v->outcome != OUTCOME_OK)
+				cut(c, v->error != NULL ? v->error : job_outcome_name(v->outcome));
+			break;
+		}
+		if (clock_mono_ms() >= deadline) {
+			answer_late(c, v, &e);
+			cut(c, e.text);
+			break;
+		}
+		if (!waiter_sleep(c->waiter, c->request, sent > 0 ? 250 : 500)) {
+			answer_cancel(c, v);
+			break;
+		}
+		if (waiter_until(c->waiter, NULL, &id, 0, true, true, anything, v, &e) != WAITED_ENOUGH) {
+			cut(c, e.text);
+			break;
+		}
+	}
+	buf_clear(&piece);
+}
+
+int
+answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e)
+{
+	job_id_print(&v->id, c->job);
+	/* A whole answer counts once its job is done well; a stream has to begin before its end is known. */
+	if (!v->has_result || (!v->streamed && (v->state != JOB_DONE || v->outcome != OUTCOME_OK))) {
+		reply_outcome(v->outcome, v->error_kind, v->error_name, v->error, e);
+		add_facts(c, v);
+		return -1;
+	}
+	if (add_head(c, v, e) != 0)
+		return -1;
+	add_facts(c, v);
+	if (!v->streamed) {
+		c->reply.borrowed = v->body != NULL ? v->body : "";
+		c->reply.borrowed_bytes = v->body_bytes;
+		c->reply.sent = true;
+		request_send(c->request, &c->reply);
+		return 0;
+	}
+	reply_header(&c->reply, "X-Accel-Buffering", "no");
+	c->reply.stream = c->reply.sent = true;
+	/* After the head of a HEAD nobody listens to the stream. */
+	if (request_send(c->request, &c->reply) != 0 || strcmp(c->request->method, "HEAD") == 0)
+		answer_cancel(c, v);
+	else
+		stream(c, v, deadline);
+	return 0;
+}
+
+void
+answer_cancel(struct call *c, const struct front_view *v)
+{
+	struct err e = ERR_INIT;
+	struct store *s = waiter_store(c->waiter, &e);
+
+	if (s == NULL || front_cancel(s, &v->id, &e) != 0)
+		log_warn("cancel failed", "job=%s why=%s", c->job, log_q(e.text));
+	else
+		writer_ring(c->door->writer);
+}
+
+int
+answer_late(struct call *c, const struct front_view *v, struct err *e)
+{
+	struct store *s = waiter_store(c->waiter, e);
+	char time[32];
+
+	if (s == NULL)
+		return -1;
+	if (front_lapse(s, &v->id, clock_mono_ms(), clock_boot_id(), e))
+		return err_named(e, ERR_INTERNAL, "RunnerFailed",
+		    "the runner lost the job: its lease has passed and nobody finished it; it may have run in part");
+	answer_cancel(c, v);
+	conf_duration_print(c->door->conf->limits.timeout, time);
+	return err_named(e, ERR_TIMEOUT, "JobTimeout", "no answer within limits.timeout = %s", time);
+}

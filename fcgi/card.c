@@ -1,0 +1,195 @@
+/* What this runner is and whether it is well. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fcgi/gauge.h"
+#include "fcgi/header.h"
+#include "fcgi/request.h"
+#include "fcgi/route.h"
+#include "fcgi/waiter.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/json.h"
+#include "lib/store_front.h"
+
+#ifndef AT_RUND_VERSION
+#define AT_RUND_VERSION "0"
+#endif
+
+static void
+add(struct buf *b, const char *key, const char *value)
+{
+	buf_fmt(b, ",\"%s\":", key);
+	buf_json_str(b, value);
+}
+
+static void
+add_limits(struct buf *b, const struct conf *c)
+{
+	const struct {
+		const char *key;
+		int64_t value;
+	} rows[] = {
+		{ "timeoutMs", c->limits.timeout }, { "memoryBytes", c->limits.memory },
+		{ "requestBytes", c->limits.request }, { "responseBytes", c->limits.response },
+		{ "headerBytes", c->limits.header }, { "urlBytes", c->limits.url }, { "logBytes", c->limits.log },
+		{ "egressBytes", c->limits.egress }, { "queue", c->limits.queue },
+		{ "perAuthor", c->limits.per_author }, { "perBundle", c->limits.per_bundle },
+		{ "codeBytes", c->atproto.blob },
+	};
+	size_t i;
+
+	buf_str(b, ",\"limits\":{");
+	for (i = 0; i < sizeof rows / sizeof *rows; i++)
+		buf_fmt(b, "%s\"%s\":%lld", i > 0 ? "," : "", rows[i].key, (long long)rows[i].value);
+	buf_char(b, '}');
+}
+
+int
+card_describe(struct call *c, struct err *e)
+{
+	const struct conf *conf = c->door->conf;
+	struct buf *b = &c->reply.body;
+	struct front_pulse p;
+	struct err why = ERR_INIT;
+	struct store *s = waiter_store(c->waiter, e);
+
+	if (s == NULL || gauge_pulse(c->door->gauge, s, &p, e) != 0)
+		return -1;
+	buf_str(b, "{\"software\":\"at-rund\"");
+	add(b, "version", AT_RUND_VERSION);
+	add(b, "did", conf->did);
+	add(b, "handle", conf->handle);
+	add(b, "contact", conf->contact);
+	add(b, "isolation", conf->isolation);
+	add(b, "collection", conf->atproto.collection);
+	buf_str(b, ",\"runtimes\":");
+	if (front_runtimes(s, b, e) != 0)
+		return -1;
+	buf_str(b, ",\"access\":{\"mode\":");
+	buf_json_str(b, conf->access.mode);
+	buf_str(b, "},\"callers\":{\"mode\":");
+	buf_json_str(b, conf->callers.mode);
+	buf_char(b, '}');
+	add_limits(b, conf);
+	buf_fmt(b, ",\"load\":{\"queued\":%lld,\"running\":%lld,\"instances\":%lld},\"accepting\":%s}\n",
+	    (long long)p.queued, (long long)p.running, (long long)p.instances,
+	    gauge_alive(c->door->gauge, s, &why) == 0 ? "true" : "false");
+	reply_type(&c->reply, "application/json");
+	return 0;
+}
+
+int
+card_health(struct call *c, struct err *e)
+{
+	(void)e;
+	reply_type(&c->reply, "application/json");
+	buf_str(&c->reply.body, "{\"status\":\"ok\"}\n");
+	return 0;
+}
+
+static int
+runtimes_available(struct store *s, int *n, struct err *e)
+{
+	struct buf text = BUF_INIT;
+	cJSON *json = NULL;
+	const cJSON *item;
+	bool available;
+	int rc = -1;
+
+	*n = 0;
+	if (front_runtimes(s, &text, e) != 0 || (json = json_parse(text.data, text.len, 8, e)) == NULL)
+		goto out;
+	cJSON_ArrayForEach(item, json) {
+		available = false;
+		if (json_bool(item, "available", &available, NULL) == 0 && available)
+			++*n;
+	}
+	rc = 0;
+out:
+	cJSON_Delete(json);
+	buf_clear(&text);
+	return rc;
+}
+
+int
+card_ready(struct call *c, struct err *e)
+{
+	struct buf *b = &c->reply.body;
+	struct err why = ERR_INIT;
+	struct store *s = waiter_store(c->waiter, &why);
+	const char *sep = "";
+	int n = 0;
+
+	(void)e;
+	buf_str(b, "{\"ready\":");
+	if (s != NULL && gauge_alive(c->door->gauge, s, &why) == 0 && runtimes_available(s, &n, &why) == 0 && n > 0) {
+		buf_str(b, "true}\n");
+	} else {
+		c->reply.status = reply_status(ERR_BUSY, "");
+		buf_str(b, "false,\"reasons\":[");
+		if (s == NULL) {
+			buf_json_str(b, "the database cannot be opened; the log says why");
+			sep = ",";
+		} else if (why.kind != ERR_NONE) {
+			buf_json_str(b, why.kind == ERR_BUSY ? why.text : "the database cannot be read; the log says why");
+			sep = ",";
+		}
+		if (n == 0 && why.kind == ERR_NONE) {
+			buf_str(b, sep);
+			buf_json_str(b, "no runtime is available: see at-rund runtime list");
+		}
+		buf_str(b, "]}\n");
+		reply_header(&c->reply, "Retry-After", "5");
+	}
+	reply_type(&c->reply, "application/json");
+	return 0;
+}
+
+static void
+add_escaped(struct buf *b, const char *s)
+{
+	for (; *s != '\0'; s++) {
+		if (strchr("<>&\"'", *s) != NULL)
+			buf_fmt(b, "&#%d;", *s);
+		else
+			buf_char(b, *s);
+	}
+}
+
+int
+card_home(struct call *c, struct err *e)
+{
+	const struct conf *conf = c->door->conf;
+	const char *base = conf->web.base_path != NULL ? conf->web.base_path : "";
+	const char *who = conf->handle != NULL ? conf->handle : conf->did != NULL ? conf->did : "its operator";
+	struct buf *b = &c->reply.body;
+
+	(void)e;
+	reply_header(&c->reply, "Vary", "Accept");
+	if (!header_wants_html(c->request->accept)) {
+		reply_type(&c->reply, "text/plain; charset=utf-8");
+		buf_fmt(b,
+		    "This is an at-rund runner " AT_RUND_VERSION ", kept by %s.\n"
+		    "It runs functions that people store in their own AT Protocol repositories.\n\n"
+		    "  call one    %s/bundle/{did or handle}/{name}/{version or latest}/{endpoint}\n"
+		    "  the card    %s/xrpc/dev.at-run.describeRunner\n"
+		    "  is it well  %s/ready\n",
+		    who, base, base, base);
+		return 0;
+	}
+	reply_type(&c->reply, "text/html; charset=utf-8");
+	reply_header(&c->reply, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+	buf_str(b, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>at-rund</title>"
+		   "<style>body{font:16px/1.5 system-ui;margin:2em;max-width:40em}</style><h1>at-rund</h1>\n<p>A runner, kept by ");
+	add_escaped(b, who);
+	buf_str(b, ". It runs functions that people store in their own AT Protocol repositories.</p>\n<p>Call one: "
+		   "<code>");
+	add_escaped(b, base);
+	buf_str(b, "/bundle/{did or handle}/{name}/{version or latest}/{endpoint}</code></p>\n<p><a href=\"");
+	add_escaped(b, base);
+	buf_str(b, "/xrpc/dev.at-run.describeRunner\">The runner's card</a>, <a href=\"");
+	add_escaped(b, base);
+	buf_str(b, "/ready\">is it ready?</a></p>\n");
+	return 0;
+}

@@ -1,0 +1,163 @@
+#include "fcgi/gauge.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+
+#define PULSE_MS      1000
+#define PULSE_DEAD_MS 10000
+#define LOAD_MS       100
+#define SLOTS         64
+
+/* Counts of one (author, bundle); a collision only makes it ask the ledger again. */
+struct slot {
+	char *author, *bundle;
+	int64_t at;
+	struct front_load load;
+};
+
+struct gauge {
+	const struct conf *conf;
+	pthread_mutex_t lock;
+	int64_t pulse_at;
+	struct front_pulse pulse;
+	int64_t total, total_at;
+	struct slot slot[SLOTS];
+};
+
+struct gauge *
+gauge_new(const struct conf *c)
+{
+	struct gauge *g = mem_alloc(sizeof *g);
+
+	g->conf = c;
+	g->pulse_at = -PULSE_MS;
+	pthread_mutex_init(&g->lock, NULL);
+	return g;
+}
+
+void
+gauge_free(struct gauge *g)
+{
+	size_t i;
+
+	if (g == NULL)
+		return;
+	for (i = 0; i < SLOTS; i++) {
+		free(g->slot[i].author);
+		free(g->slot[i].bundle);
+	}
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+
+static bool
+beating(const struct front_pulse *p)
+{
+	return p->any && !p->ended && clock_wall_ms() - p->seen_at <= PULSE_DEAD_MS;
+}
+
+int
+gauge_pulse(struct gauge *g, struct store *s, struct front_pulse *out, struct err *e)
+{
+	int64_t now = clock_mono_ms();
+	int rc = 0;
+
+	pthread_mutex_lock(&g->lock);
+	/* Bad news is never kept: a scheduler that has just come back must not be refused for a second more. */
+	if (now - g->pulse_at >= PULSE_MS || !beating(&g->pulse) || g->pulse.draining) {
+		rc = front_pulse(s, &g->pulse, e);
+		g->pulse_at = rc == 0 ? now : now - PULSE_MS;
+	}
+	*out = g->pulse;
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}
+
+int
+gauge_alive(struct gauge *g, struct store *s, struct err *e)
+{
+	struct front_pulse p;
+
+	if (gauge_pulse(g, s, &p, e) != 0)
+		return -1;
+	if (!beating(&p))
+		return err_named(e, ERR_BUSY, "RunnerUnavailable",
+		    "the scheduler is not running; jobs cannot be accepted at the moment");
+	if (p.draining)
+		return err_named(e, ERR_BUSY, "RunnerDraining", "the runner is draining and takes no new jobs");
+	return 0;
+}
+
+static struct slot *
+slot_of(struct gauge *g, const char *author, const char *bundle)
+{
+	uint32_t h = 2166136261u;
+	const char *p;
+	struct slot *s;
+
+	for (p = author; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	for (p = bundle; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	s = &g->slot[h % SLOTS];
+	if (s->author == NULL || strcmp(s->author, author) != 0 || strcmp(s->bundle, bundle) != 0) {
+		free(s->author);
+		free(s->bundle);
+		s->author = mem_str(author);
+		s->bundle = mem_str(bundle);
+		s->at = -LOAD_MS;
+	}
+	return s;
+}
+
+static int
+full(const struct gauge *g, const struct slot *s, struct err *e)
+{
+	const struct conf *c = g->conf;
+
+	if (g->total >= c->limits.queue)
+		return err_named(e, ERR_BUSY, "QueueFull", "the runner has %lld jobs waiting or running, limits.queue = %lld",
+		    (long long)g->total, (long long)c->limits.queue);
+	if (s->load.author >= c->limits.per_author)
+		return err_named(e, ERR_BUSY, "RateLimitExceeded",
+		    "this author has %lld jobs waiting or running, limits.per_author = %lld", (long long)s->load.author,
+		    (long long)c->limits.per_author);
+	if (s->load.bundle >= c->limits.per_bundle)
+		return err_named(e, ERR_BUSY, "RateLimitExceeded",
+		    "this bundle has %lld jobs waiting or running, limits.per_bundle = %lld", (long long)s->load.bundle,
+		    (long long)c->limits.per_bundle);
+	return 0;
+}
+
+int
+gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, struct err *e)
+{
+	int64_t now = clock_mono_ms();
+	struct slot *slot;
+	int rc = 0;
+
+	pthread_mutex_lock(&g->lock);
+	slot = slot_of(g, author, bundle);
+	/* Only entries are counted here, no ends: so a full house is believed only when the ledger has just said so. */
+	if (now - slot->at >= LOAD_MS || now - g->total_at >= LOAD_MS || full(g, slot, NULL) != 0) {
+		rc = front_load(s, author, bundle, g->conf->limits.queue, &slot->load, e);
+		slot->at = rc == 0 ? now : now - LOAD_MS;
+		g->total = slot->load.total;
+		g->total_at = now;
+	}
+	if (rc == 0)
+		rc = full(g, slot, e);
+	if (rc == 0) {
+		g->total++;
+		slot->load.author++;
+		slot->load.bundle++;
+	}
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}

@@ -1,0 +1,271 @@
+/* A call of a bundle: checked, stored, waited for, answered. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fcgi/answer.h"
+#include "fcgi/gauge.h"
+#include "fcgi/header.h"
+#include "fcgi/request.h"
+#include "fcgi/route.h"
+#include "fcgi/waiter.h"
+#include "fcgi/writer.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+#include "lib/store_front.h"
+#include "lib/syntax.h"
+
+/* The scheduler's own clock decides; this much later we stop believing in it. */
+#define GRACE_MS 2000
+/* A 202 must come before any web server loses patience (facts 3.1: nginx 60 s, mod_fcgid 40 s). */
+#define PATIENCE_MS 25000
+
+struct invocation {
+	struct target target;
+	struct buf url, headers, body;
+	struct ticket ticket;
+	int64_t deadline;
+	struct prefer prefer;
+};
+
+static void
+clear(struct invocation *v)
+{
+	target_clear(&v->target);
+	buf_clear(&v->url);
+	buf_clear(&v->headers);
+	buf_clear(&v->body);
+}
+
+/* As the caller wrote it; an XRPC call is told the URL of the same call on /bundle, so that handlers see one shape. */
+static void
+print_url(struct call *c, struct invocation *v, bool xrpc)
+{
+	const struct conf *conf = c->door->conf;
+	const struct request *r = c->request;
+	struct buf *u = &v->url;
+	const char *p;
+
+	if (conf->web.public_url != NULL && conf->web.public_url[0] != '\0')
+		buf_str(u, conf->web.public_url);
+	else
+		buf_fmt(u, "%s://%s", r->scheme, header_host_ok(r->host) ? r->host : "localhost");
+	if (u->data[u->len - 1] == '/')
+		u->data[--u->len] = '\0';
+	if (!xrpc) {
+		buf_str(u, r->uri);
+		return;
+	}
+	buf_fmt(u, "%s/bundle/%s/%s/%s/%s", conf->web.base_path != NULL ? conf->web.base_path : "", v->target.author,
+	    v->target.bundle, v->target.version, v->target.endpoint);
+	for (p = v->target.rest; *p != '\0'; p++) {
+		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || strchr("%?#\"<>\\^`{|}", *p) != NULL)
+			buf_fmt(u, "%%%02X", (unsigned char)*p);
+		else
+			buf_char(u, *p);
+	}
+	if (v->target.query[0] != '\0')
+		buf_fmt(u, "?%s", v->target.query);
+}
+
+static int
+fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
+{
+	const struct conf *conf = c->door->conf;
+	struct front_job *j = &v->ticket.job;
+
+	header_request(c->request->env, has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers, &v->headers);
+	*j = (struct front_job){
+		.mode = v->prefer.async ? JOB_ASYNC : JOB_SYNC,
+		.author = v->target.author,
+		.bundle = v->target.bundle,
+		.version = v->target.version,
+		.endpoint = v->target.endpoint,
+		.method = c->request->method,
+		.url = v->url.data,
+		.path = v->target.rest,
+		.query = v->target.query,
+		.headers_json = v->headers.data,
+		.body = has_body ? v->body.data : NULL,
+		.body_bytes = v->body.len,
+		.client = c->request->peer,
+		.bell = waiter_bell(c->waiter, e),
+		.timeout_ms = conf->limits.timeout,
+		.created_at = clock_wall_ms(),
+	};
+	if (j->bell == NULL)
+		return -1;
+	job_nonce(j->id.nonce);
+	return 0;
+}
+
+static bool
+answered(const struct front_view *v)
+{
+	return v->state == JOB_DONE || v->has_result;
+}
+
+static bool
+admitted(const struct front_view *v)
+{
+	return v->state != JOB_QUEUED;
+}
+
+/* The caller has gone or the time is over: the row must be there before it can be cancelled. */
+static int
+give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
+{
+	struct front_view view = { 0 };
+
+	if (why == WAITED_FAILED)
+		return -1;
+	if (waiter_settle(c->waiter, &v->ticket, e) != 0)
+		return -1;
+	view.id = v->ticket.job.id;
+	job_id_print(&view.id, c->job);
+	if (why == WAITED_TIME && !v->prefer.async)
+		return answer_late(c, &view, e);
+	answer_cancel(c, &view);
+	if (why == WAITED_TIME)
+		return err_named(e, ERR_TIMEOUT, "JobTimeout", "the job was not admitted in time; it is cancelled");
+	/* Nobody reads it; the number is for the access line. */
+	return err_named(e, ERR_INPUT, "RequestTimeout", "the caller has gone");
+}
+
+static int
+wait_for_answer(struct call *c, struct invocation *v, struct err *e)
+{
+	struct front_view view = { 0 };
+	enum waited w = waiter_until_ticket(c->waiter, c->request, &v->ticket, v->deadline, false, answered, &view, e);
+	int rc = w == WAITED_ENOUGH ? answer_job(c, &view, v->deadline, e) : give_up(c, v, w, e);
+
+	front_view_clear(&view);
+	return rc;
+}
+
+static void
+accept(struct call *c, const struct front_view *view)
+{
+	const struct conf *conf = c->door->conf;
+	struct buf where = BUF_INIT;
+
+	buf_fmt(&where, "%s/job/%s", conf->web.base_path != NULL ? conf->web.base_path : "", c->job);
+	c->reply.status = 202;
+	reply_type(&c->reply, "application/json");
+	reply_header(&c->reply, "Location", where.data);
+	reply_header(&c->reply, "Preference-Applied", "respond-async");
+	reply_header(&c->reply, "At-Run-Job", c->job);
+	buf_fmt(&c->reply.body, "{\"id\":\"%s\",\"state\":\"%s\",\"location\":", c->job, job_state_name(view->state));
+	buf_json_str(&c->reply.body, where.data);
+	buf_str(&c->reply.body, "}\n");
+	buf_clear(&where);
+}
+
+/* "Prefer: respond-async": 202, but only once the job is admitted, so that what cannot run is never accepted.  With
+ * wait=N the answer itself when it comes within N seconds. */
+static int
+wait_for_admission(struct call *c, struct invocation *v, struct err *e)
+{
+	int64_t patience = clock_mono_ms() + PATIENCE_MS;
+	struct front_view view = { 0 };
+	enum waited w = waiter_until_ticket(c->waiter, c->request, &v->ticket,
+	    patience < v->deadline ? patience : v->deadline, true, admitted, &view, e);
+	int rc;
+
+	if (w == WAITED_ENOUGH && v->prefer.wait_s > 0 && !answered(&view)) {
+		int64_t until = clock_mono_ms() + (int64_t)v->prefer.wait_s * 1000;
+
+		w = waiter_until(c->waiter, c->request, &v->ticket.job.id, until < patience ? until : patience, true, false,
+		    answered, &view, e);
+		/* Accepted is accepted, also when the caller does not stay for the number. */
+		if (w == WAITED_TIME || w == WAITED_GONE)
+			w = WAITED_ENOUGH;
+	}
+	if (w != WAITED_ENOUGH) {
+		rc = give_up(c, v, w, e);
+		goto out;
+	}
+	job_id_print(&view.id, c->job);
+	if (view.admitted_at == 0) {
+		rc = answer_job(c, &view, v->deadline, e);
+	} else if (v->prefer.wait_s > 0 && view.state == JOB_DONE) {
+		front_view_clear(&view);
+		w = waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, false, true, answered, &view, e);
+		rc = w == WAITED_ENOUGH ? answer_job(c, &view, v->deadline, e) : -1;
+	} else {
+		accept(c, &view);
+		rc = 0;
+	}
+out:
+	front_view_clear(&view);
+	return rc;
+}
+
+/* v->target is filled. */
+static int
+invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
+{
+	const struct conf *conf = c->door->conf;
+	struct gauge *g = c->door->gauge;
+	struct store *s;
+	bool has_body = false;
+
+	if (target_check(&v->target, conf->dev, e) != 0)
+		return -1;
+	if (strncmp(v->target.author, "did:", 4) != 0)
+		syntax_handle_lower(v->target.author);
+	if ((s = waiter_store(c->waiter, e)) == NULL || gauge_alive(g, s, e) != 0 ||
+	    request_body(c->request, (size_t)conf->limits.request, &v->body, &has_body, e) != 0 ||
+	    gauge_enter(g, s, v->target.author, v->target.bundle, e) != 0)
+		return -1;
+	header_prefer(c->request->prefer, &v->prefer);
+	print_url(c, v, xrpc);
+	if (fill_job(c, v, has_body, e) != 0)
+		return -1;
+	v->deadline = clock_mono_ms() + conf->limits.timeout + GRACE_MS;
+	writer_submit(c->door->writer, &v->ticket);
+	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
+}
+
+int
+invoke_bundle(struct call *c, struct err *e)
+{
+	struct invocation v = { .prefer = { false, -1 } };
+	const struct path *p = &c->path;
+	int rc;
+
+	v.target = (struct target){ mem_str(p->seg[1]), mem_str(p->seg[2]), mem_str(p->seg[3]), mem_str(p->seg[4]),
+		mem_str(p->rest), mem_str(p->query) };
+	rc = invoke(c, &v, false, e);
+	clear(&v);
+	return rc;
+}
+
+static char *
+param(const char *query, const char *name, const char *otherwise)
+{
+	struct buf b = BUF_INIT;
+
+	if (path_param(query, name, &b))
+		return buf_take(&b);
+	return mem_str(otherwise);
+}
+
+int
+invoke_xrpc(struct call *c, struct err *e)
+{
+	static const char *const own[] = { "author", "bundle", "version", "endpoint", "path", NULL };
+	struct invocation v = { .prefer = { false, -1 } };
+	const char *q = c->path.query;
+	struct buf query = BUF_INIT;
+	int rc;
+
+	path_query_without(q, own, &query);
+	v.target = (struct target){ param(q, "author", ""), param(q, "bundle", ""), param(q, "version", "latest"),
+		param(q, "endpoint", ""), param(q, "path", ""), buf_take(&query) };
+	rc = invoke(c, &v, true, e);
+	clear(&v);
+	return rc;
+}

@@ -1,0 +1,409 @@
+/*
+ * libfcgi behind guards (facts 1.2).  We accept ourselves and hand libfcgi a connected descriptor: its own accept would
+ * hold a lock while a peer is slow, and leave descriptors open over exec.  FCGX_Accept_r takes a given ipcFd when
+ * keepConnection is set; listen_sock -1 makes it return instead of accepting when the bytes on it are no request.
+ *
+ * libfcgi knows no timeouts: SO_RCVTIMEO and SO_SNDTIMEO on the connection do, and a body has a deadline that moves
+ * with what has arrived, so that a slow line is served and a drip is not.
+ */
+#include "fcgi/request.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "fcgi/reply.h"
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+
+/* A web server that keeps the connection (nginx fastcgi_keep_conn, Apache enablereuse) pins a thread: for so long. */
+#define KEPT_IDLE_MS 5000
+#define KEPT_STEP_MS 500
+/* Slower than this for the whole body is a drip. */
+#define BODY_BYTES_PER_MS 16
+
+#define RECORD_ABORT_REQUEST 2
+#define ROLE_RESPONDER 1
+
+struct wire {
+	FCGX_Request *fcgi; /* NULL: plain CGI */
+	bool unix_socket;   /* POLLHUP is exact */
+	bool watch_in, watch_rdhup;
+	bool broken; /* a write failed; libfcgi says so only once */
+	bool aborted;
+};
+
+extern char **environ;
+
+int
+request_start(struct err *e)
+{
+	/* Before FCGX_Init, which leaves handlers alone that are set. */
+	signal(SIGPIPE, SIG_IGN);
+	if (FCGX_Init() != 0)
+		return err_set(e, ERR_INTERNAL, "libfcgi does not start");
+	return 0;
+}
+
+static void
+fill_one(struct request *r, const char *s, size_t n)
+{
+	const struct {
+		const char *name;
+		const char **to;
+	} known[] = {
+		{ "REQUEST_METHOD=", &r->method }, { "REQUEST_URI=", &r->uri }, { "REQUEST_SCHEME=", &r->scheme },
+		{ "REMOTE_ADDR=", &r->peer }, { "CONTENT_TYPE=", &r->type }, { "HTTP_HOST=", &r->host },
+		{ "HTTP_PREFER=", &r->prefer }, { "HTTP_ACCEPT=", &r->accept },
+	};
+	size_t i;
+
+	r->env_count++;
+	r->env_bytes += n;
+	if (memcmp(s, "HTTP_", n < 5 ? n : 5) == 0) {
+		r->header_count++;
+		r->header_bytes += n;
+	}
+	if (strncmp(s, "CONTENT_LENGTH=", 15) == 0) {
+		/* Caddy says -1 for a chunked body, lighttpd says nothing for none. */
+		if (s[15] >= '0' && s[15] <= '9' && strspn(s + 15, "0123456789") == n - 15 && n - 15 < 19)
+			r->length = strtoll(s + 15, NULL, 10);
+		else if (s[15] == '-')
+			r->chunked = true;
+	} else if (strncmp(s, "HTTP_TRANSFER_ENCODING=", 23) == 0) {
+		r->chunked = true;
+	} else if (strcmp(s, "HTTPS=on") == 0) {
+		r->scheme = "https";
+	} else {
+		for (i = 0; i < sizeof known / sizeof *known; i++) {
+			size_t len = strlen(known[i].name);
+
+			/* The first of duplicates wins, as in FCGX_GetParam; nginx sends them (facts 1.2). */
+			if (n >= len && memcmp(s, known[i].name, len) == 0) {
+				if (*known[i].to == NULL)
+					*known[i].to = s + len;
+				return;
+			}
+		}
+	}
+}
+
+static void
+fill(struct request *r, char *const *env, const struct conf *conf, struct wire *w)
+{
+	char *const *p;
+
+	*r = (struct request){ .length = -1, .env = env, .conf = conf, .wire = w };
+	for (p = env; *p != NULL; p++)
+		fill_one(r, *p, strlen(*p));
+	if (r->method == NULL)
+		r->method = "";
+	if (r->uri == NULL)
+		r->uri = "";
+	if (r->scheme == NULL || strcmp(r->scheme, "https") != 0)
+		r->scheme = "http";
+	if (r->host == NULL)
+		r->host = "";
+	if (r->peer == NULL)
+		r->peer = "";
+	if (r->type == NULL)
+		r->type = "";
+}
+
+static void
+timeouts(int fd, int64_t body_timeout)
+{
+	struct timeval in = { body_timeout / 1000, body_timeout % 1000 * 1000 };
+	struct timeval out = { body_timeout / 1000 + 30, 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &in, sizeof in);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof out);
+}
+
+/* True when the next request arrives on a kept connection. */
+static bool
+another(int fd, const atomic_bool *stop)
+{
+	int waited;
+
+	for (waited = 0; waited < KEPT_IDLE_MS && !atomic_load(stop); waited += KEPT_STEP_MS) {
+		struct pollfd p = { fd, POLLIN, 0 };
+		int n = poll(&p, 1, KEPT_STEP_MS);
+
+		if (n > 0)
+			return true;
+		if (n < 0 && errno != EINTR)
+			return false;
+	}
+	return false;
+}
+
+void
+request_serve(int fd, const struct conf *conf, const atomic_bool *stop, request_fn *fn, void *arg)
+{
+	FCGX_Request f;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof sa;
+	bool unix_socket = getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.ss_family == AF_UNIX;
+
+	timeouts(fd, conf->web.body_timeout);
+	FCGX_InitRequest(&f, -1, 0);
+	f.ipcFd = fd;
+	for (;;) {
+		struct wire w = { &f, unix_socket, true, true, false, false };
+		struct request r;
+
+		f.keepConnection = 1;
+		if (FCGX_Accept_r(&f) < 0)
+			return; /* libfcgi has closed it */
+		if (f.role == ROLE_RESPONDER) {
+			fill(&r, f.envp, conf, &w);
+			fn(arg, &r);
+		}
+		FCGX_Finish_r(&f);
+		if (f.ipcFd < 0)
+			return;
+		if (w.aborted || atomic_load(stop) || !another(f.ipcFd, stop)) {
+			FCGX_Free(&f, 1);
+			return;
+		}
+	}
+}
+
+int
+request_cgi(const struct conf *conf, request_fn *fn, void *arg)
+{
+	struct wire w = { NULL, false, false, false, false, false };
+	struct request r;
+
+	fill(&r, environ, conf, &w);
+	fn(arg, &r);
+	return w.aborted ? 1 : 0;
+}
+
+/* --- body --- */
+
+/* Some bytes, 0 at the end, -1 with errno. */
+static ssize_t
+read_fcgi(FCGX_Request *f, char *to, size_t n)
+{
+	FCGX_Stream *in = f->in;
+	int c, err;
+
+	if (in->rdNext == in->stop) { /* one byte makes libfcgi read once; what came with it is then there */
+		if ((c = FCGX_GetChar(in)) == EOF) {
+			err = FCGX_GetError(in);
+			errno = err > 0 ? err : EPROTO;
+			return err == 0 ? 0 : -1;
+		}
+		*to = (char)c;
+		return 1;
+	}
+	if (n > (size_t)(in->stop - in->rdNext))
+		n = (size_t)(in->stop - in->rdNext);
+	return FCGX_GetStr(to, (int)n, in);
+}
+
+static ssize_t
+read_cgi(const struct request *r, size_t got, char *to, size_t n, int64_t timeout_ms)
+{
+	struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+
+	/* A CGI program must not read past the length: the server may never close the pipe. */
+	if (r->length >= 0 && (int64_t)got >= r->length)
+		return 0;
+	if (r->length < 0 && !r->chunked)
+		return 0;
+	if (r->length >= 0 && (int64_t)(got + n) > r->length)
+		n = (size_t)(r->length - (int64_t)got);
+	if (poll(&p, 1, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return read(STDIN_FILENO, to, n);
+}
+
+static int
+too_large(size_t cap, struct err *e)
+{
+	char size[32];
+
+	conf_size_print((int64_t)cap, size);
+	return err_named(e, ERR_INPUT, "PayloadTooLarge", "the request body is larger than limits.request = %s", size);
+}
+
+static int
+too_slow(const struct request *r, size_t got, struct err *e)
+{
+	char time[32];
+
+	conf_duration_print(r->conf->web.body_timeout, time);
+	return err_named(e, ERR_TIMEOUT, "RequestTimeout",
+	    "the request body came too slowly: %zu bytes so far, web.body_timeout = %s", got, time);
+}
+
+int
+request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, struct err *e)
+{
+	int64_t start = clock_mono_ms(), patience = r->conf->web.body_timeout;
+
+	if (r->length > (int64_t)cap)
+		return too_large(cap, e);
+	if (r->length > 0)
+		buf_room(out, (size_t)r->length);
+	for (;;) {
+		char *to = buf_room(out, 8192);
+		ssize_t n = r->wire->fcgi != NULL ? read_fcgi(r->wire->fcgi, to, 8192) :
+						    read_cgi(r, out->len, to, 8192, patience);
+
+		if (n == 0)
+			break;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return too_slow(r, out->len, e);
+		if (n < 0)
+			return err_set(e, ERR_INPUT, "the request body broke off after %zu bytes", out->len);
+		out->len += (size_t)n;
+		if (out->len > cap)
+			return too_large(cap, e);
+		if (clock_mono_ms() - start > patience + (int64_t)out->len / BODY_BYTES_PER_MS)
+			return too_slow(r, out->len, e);
+	}
+	if (out->data != NULL)
+		out->data[out->len] = '\0';
+	/* Fewer bytes than announced is a cut body; more would be the next request of somebody else. */
+	if (r->length >= 0 && (int64_t)out->len != r->length)
+		return err_set(e, ERR_INPUT, "the request body has %zu bytes, but Content-Length says %lld", out->len,
+		    (long long)r->length);
+	/* lighttpd says CONTENT_LENGTH=0 for every GET. */
+	*has_body = out->len > 0 || (r->length == 0 && (strcmp(r->method, "POST") == 0 ||
+	    strcmp(r->method, "PUT") == 0 || strcmp(r->method, "PATCH") == 0));
+	return 0;
+}
+
+/* --- answer --- */
+
+static int
+put(struct wire *w, const char *p, size_t n)
+{
+	while (n > 0 && !w->broken) {
+		ssize_t did;
+
+		if (w->fcgi != NULL) {
+			int piece = n > 1 << 20 ? 1 << 20 : (int)n;
+
+			did = FCGX_PutStr(p, piece, w->fcgi->out);
+			if (did < 0 || FCGX_GetError(w->fcgi->out) != 0)
+				w->broken = true;
+			did = piece;
+		} else {
+			did = write(STDOUT_FILENO, p, n);
+			if (did < 0 && errno == EINTR)
+				continue;
+			if (did < 0)
+				w->broken = true;
+		}
+		if (!w->broken) {
+			p += did;
+			n -= (size_t)did;
+		}
+	}
+	return w->broken ? -1 : 0;
+}
+
+static int
+flush(struct wire *w)
+{
+	/* FCGX_FFlush tells of EPIPE once and then says 0 again; the stream's error stays. */
+	if (w->fcgi != NULL && !w->broken && (FCGX_FFlush(w->fcgi->out) != 0 || FCGX_GetError(w->fcgi->out) != 0))
+		w->broken = true;
+	return w->broken ? -1 : 0;
+}
+
+int
+request_send(struct request *r, const struct reply *reply)
+{
+	struct buf head = BUF_INIT;
+	bool head_only = strcmp(r->method, "HEAD") == 0;
+	size_t n = reply_print(reply, head_only, &head);
+	int rc;
+
+	/* Plain CGI: one write for what fits, so that the server sees head and body together. */
+	if (r->wire->fcgi == NULL && n > 0 && n < 65536) {
+		buf_add(&head, reply->borrowed != NULL ? reply->borrowed : reply->body.data, n);
+		n = 0;
+	}
+	rc = put(r->wire, head.data, head.len);
+	if (rc == 0 && n > 0)
+		rc = put(r->wire, reply->borrowed != NULL ? reply->borrowed : reply->body.data, n);
+	if (rc == 0 && reply->stream)
+		rc = flush(r->wire);
+	buf_clear(&head);
+	return rc;
+}
+
+int
+request_write(struct request *r, const void *p, size_t n)
+{
+	if (put(r->wire, p, n) != 0)
+		return -1;
+	return flush(r->wire);
+}
+
+void
+request_abort(struct request *r)
+{
+	flush(r->wire);
+	r->wire->aborted = true;
+	/* No end record: every server then breaks off its answer too, so a cut stream is not taken for a whole one. */
+	if (r->wire->fcgi != NULL)
+		shutdown(r->wire->fcgi->ipcFd, SHUT_RDWR);
+}
+
+/* --- is the caller still there? --- */
+
+void
+request_watch(const struct request *r, struct pollfd *p)
+{
+	const struct wire *w = r->wire;
+
+	p->fd = w->fcgi != NULL ? w->fcgi->ipcFd : STDOUT_FILENO;
+	p->events = (short)((w->watch_in ? POLLIN : 0) | (w->watch_rdhup ? POLLRDHUP : 0));
+	p->revents = 0;
+}
+
+bool
+request_gone(struct request *r, short revents)
+{
+	struct wire *w = r->wire;
+	unsigned char head[8];
+
+	if (revents & (POLLERR | POLLNVAL))
+		return true;
+	/* A unix socket hangs up when the peer closed; half a close is only the end of its request. */
+	if (revents & POLLHUP)
+		return true;
+	if (revents & POLLRDHUP) {
+		if (!w->unix_socket)
+			return true;
+		w->watch_rdhup = w->watch_in = false;
+	}
+	if ((revents & POLLIN) && w->fcgi != NULL && w->watch_in) {
+		/* Only an abort is of interest; anything else (the next request of a kept connection) waits. */
+		w->watch_in = false;
+		if (recv(w->fcgi->ipcFd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT) == 8 && head[0] == 1 &&
+		    head[1] == RECORD_ABORT_REQUEST)
+			return true;
+	}
+	return w->broken;
+}

@@ -1,0 +1,64 @@
+/*
+ * One HTTP request as the web server hands it over, by FastCGI or by plain CGI, and the way back.
+ * The only room that knows FCGX_* is request.c.
+ */
+#ifndef FCGI_REQUEST_H
+#define FCGI_REQUEST_H
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct conf;
+struct err;
+struct reply;
+struct wire;
+
+/* Strings are borrowed and never NULL but where said; they live as long as the request. */
+struct request {
+	const char *method, *uri;         /* as sent; REQUEST_URI is what we route on */
+	const char *scheme, *host, *peer; /* "https"; Host header; address of the client */
+	const char *type;                 /* CONTENT_TYPE, "" when none */
+	const char *prefer, *accept;      /* NULL when not sent */
+	int64_t length;                   /* CONTENT_LENGTH, -1: not said; a hint only */
+	bool chunked;                     /* a body of unknown length was announced */
+	char *const *env;                 /* "NAME=value", ends with NULL */
+	size_t env_count, env_bytes;      /* all parameters */
+	size_t header_count, header_bytes; /* those that are HTTP headers */
+	const struct conf *conf;
+	struct wire *wire; /* request.c's own */
+};
+
+typedef void request_fn(void *arg, struct request *r);
+
+/* Once, before threads start. */
+int request_start(struct err *e);
+/*
+ * Serves the requests of one accepted FastCGI connection and closes it.  stop: no further request is taken from a
+ * kept connection once it is true.
+ */
+void request_serve(int fd, const struct conf *conf, const atomic_bool *stop, request_fn *fn, void *arg);
+/* Serves the one request of a CGI process: standard input and output, environ.  The exit status. */
+int request_cgi(const struct conf *conf, request_fn *fn, void *arg);
+
+/*
+ * Reads the body to its end.  *has_body: bytes came, or an empty POST, PUT or PATCH was said to be so.
+ * PayloadTooLarge over cap, RequestTimeout for a slow client, InvalidRequest when it is shorter than it was said to be.
+ */
+int request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, struct err *e);
+
+/* Sends head and body.  -1: the caller has gone, which is nobody's fault. */
+int request_send(struct request *r, const struct reply *reply);
+/* For streams, after request_send: writes and flushes. */
+int request_write(struct request *r, const void *p, size_t n);
+/* The answer cannot be finished: closes in a way that shows the caller that it is cut. */
+void request_abort(struct request *r);
+
+/* What to poll for to learn that the caller has gone, and what its answer means. */
+void request_watch(const struct request *r, struct pollfd *p);
+bool request_gone(struct request *r, short revents);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * Which handler answers: one table of method, path and who.  A handler parses, checks, stores, and fills the reply, or
+ * returns -1 and the error that makes one.
+ */
+#ifndef FCGI_ROUTE_H
+#define FCGI_ROUTE_H
+
+#include "fcgi/path.h"
+#include "fcgi/reply.h"
+#include "lib/job.h"
+
+struct conf;
+struct gauge;
+struct request;
+struct waiter;
+struct writer;
+
+/* What all threads share. */
+struct door {
+	const struct conf *conf;
+	struct writer *writer;
+	struct gauge *gauge;
+};
+
+/* One call on its way through the house. */
+struct call {
+	const struct door *door;
+	struct waiter *waiter;
+	struct request *request;
+	struct path path;
+	struct reply reply;
+	char job[JOB_ID_LEN + 1]; /* for the access line, "" when there is none */
+};
+
+typedef int handler_fn(struct call *c, struct err *e);
+
+/* invoke.c */
+handler_fn invoke_bundle, invoke_xrpc;
+/* job.c */
+handler_fn job_get, job_cancel, job_list, job_page, job_result;
+/* card.c */
+handler_fn card_home, card_describe, card_health, card_ready;
+
+struct route {
+	const char *name;    /* in the access line */
+	const char *pattern; /* segments; "*" is any one; the last may be "..." */
+	const char *methods; /* "GET HEAD", or "" for any */
+	handler_fn *run;
+};
+
+/*
+ * The route of a parsed path, or ERR_NOTFOUND; MethodNotImplemented for an unknown method name below /xrpc.
+ * A wrong HTTP method is InvalidRequest below /xrpc (as a PDS says it) and MethodNotAllowed elsewhere, with *allow set.
+ */
+const struct route *route_find(const struct path *p, const char *method, const char **allow, struct err *e);
+
+/* Serves one request from the first byte to the access line. */
+void route_serve(const struct door *d, struct waiter *w, struct request *r);
+
+#endif

@@ -1,0 +1,214 @@
+#include "fcgi/waiter.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fcgi/request.h"
+#include "fcgi/writer.h"
+#include "lib/bell.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+#include "lib/store.h"
+
+#define LOOK_FIRST_MS 250
+#define LOOK_MAX_MS   1000
+/* A bell may ring before the one who commits has marked our ticket: look again at once. */
+#define LOOK_SOON_MS 1
+
+struct waiter {
+	const struct conf *conf;
+	struct writer *writer;
+	struct store *store;
+	int bell;
+	char name[48];
+};
+
+struct waiter *
+waiter_new(const struct conf *c, struct writer *writer, int number)
+{
+	struct waiter *w = mem_alloc(sizeof *w);
+
+	w->conf = c;
+	w->writer = writer;
+	w->bell = -1;
+	snprintf(w->name, sizeof w->name, "f%ld-%d", (long)getpid(), number);
+	return w;
+}
+
+void
+waiter_free(struct waiter *w)
+{
+	if (w == NULL)
+		return;
+	if (w->bell >= 0)
+		bell_close(w->bell, w->conf->run_dir, w->name);
+	store_close(w->store);
+	free(w);
+}
+
+struct store *
+waiter_store(struct waiter *w, struct err *e)
+{
+	if (w->store == NULL)
+		w->store = store_open(w->conf->database, STORE_FRONT, e);
+	return w->store;
+}
+
+const char *
+waiter_bell(struct waiter *w, struct err *e)
+{
+	if (w->bell < 0 && (w->bell = bell_listen(w->conf->run_dir, w->name, e)) < 0)
+		return NULL;
+	bell_hear(w->bell); /* what rang for the job before is of no interest */
+	return w->name;
+}
+
+static bool
+sleep_on(struct waiter *w, struct request *r, int64_t ms, bool *rang)
+{
+	struct pollfd p[2] = { { w->bell, POLLIN, 0 }, { -1, 0, 0 } };
+	int n;
+
+	if (r != NULL)
+		request_watch(r, &p[1]);
+	n = poll(p, 2, ms < 0 ? 0 : ms > LOOK_MAX_MS ? LOOK_MAX_MS : (int)ms);
+	*rang = n > 0 && p[0].revents != 0;
+	if (*rang)
+		bell_hear(w->bell);
+	return r == NULL || n <= 0 || p[1].revents == 0 || !request_gone(r, p[1].revents);
+}
+
+bool
+waiter_sleep(struct waiter *w, struct request *r, int64_t ms)
+{
+	bool rang;
+
+	return sleep_on(w, r, ms, &rang);
+}
+
+/* Takes the seat when it is offered.  True once the row is in the ledger. */
+static bool
+committed(struct waiter *w, struct ticket *t)
+{
+	if (atomic_load(&t->state) == TICKET_LEAD)
+		writer_lead(w->writer);
+	return atomic_load(&t->state) == TICKET_DONE;
+}
+
+int
+waiter_settle(struct waiter *w, struct ticket *t, struct err *e)
+{
+	while (!committed(w, t)) {
+		if (atomic_load(&t->state) == TICKET_FAILED) {
+			*e = t->err;
+			return -1;
+		}
+		if (atomic_load(&t->state) == TICKET_WAITING)
+			waiter_sleep(w, NULL, LOOK_SOON_MS * 10);
+	}
+	return 0;
+}
+
+static enum waited
+look(struct waiter *w, const struct job_id *id, bool light, bool (*enough)(const struct front_view *),
+    struct front_view *v, struct err *e)
+{
+	struct store *s = waiter_store(w, e);
+
+	if (s == NULL)
+		return WAITED_FAILED;
+	front_view_clear(v);
+	if (front_look(s, id, light, v, e) != 0)
+		return WAITED_FAILED;
+	return enough(v) ? WAITED_ENOUGH : WAITED_TIME;
+}
+
+static enum waited
+until(struct waiter *w, struct request *r, const struct job_id *id, struct ticket *t, int64_t deadline, bool light,
+    bool look_now, bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
+{
+	int64_t step = t != NULL ? LOOK_FIRST_MS : LOOK_FIRST_MS / 5, left;
+	bool rang = false;
+
+	for (;;) {
+		bool stored = t == NULL || committed(w, t);
+
+		if (t != NULL && atomic_load(&t->state) == TICKET_FAILED) {
+			*e = t->err;
+			return WAITED_FAILED;
+		}
+		if (stored && look_now) {
+			enum waited found = look(w, id, light, enough, v, e);
+
+			if (found != WAITED_TIME)
+				return found;
+		}
+		if ((left = deadline - clock_mono_ms()) <= 0)
+			return WAITED_TIME;
+		if (!stored && rang)
+			left = LOOK_SOON_MS;
+		if (!sleep_on(w, r, left < step ? left : step, &rang))
+			return WAITED_GONE;
+		if (!rang && stored && step < LOOK_MAX_MS)
+			step += step / 2;
+		look_now = true;
+	}
+}
+
+enum waited
+waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64_t deadline, bool light, bool look_first,
+    bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
+{
+	return until(w, r, id, NULL, deadline, light, look_first, enough, v, e);
+}
+
+enum waited
+waiter_until_ticket(struct waiter *w, struct request *r, struct ticket *t, int64_t deadline, bool light,
+    bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
+{
+	return until(w, r, &t->job.id, t, deadline, light, false, enough, v, e);
+}
+
+/* A socket file nobody is bound to refuses a connection; asking that way is right across pid namespaces too. */
+static bool
+abandoned(const struct conf *c, const char *file)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, rc;
+
+	if ((size_t)snprintf(sa.sun_path, sizeof sa.sun_path, "%s/%s", c->run_dir, file) >= sizeof sa.sun_path)
+		return false;
+	if ((fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+		return false;
+	rc = connect(fd, (struct sockaddr *)&sa, sizeof sa);
+	rc = rc != 0 && errno == ECONNREFUSED;
+	if (rc)
+		unlink(sa.sun_path);
+	close(fd);
+	return rc;
+}
+
+void
+waiter_sweep(const struct conf *c)
+{
+	DIR *d = opendir(c->run_dir);
+	struct dirent *f;
+
+	while (d != NULL && (f = readdir(d)) != NULL) {
+		size_t n = strspn(f->d_name + (f->d_name[0] == 'f'), "0123456789") + 1;
+
+		if (f->d_name[0] == 'f' && n > 1 && f->d_name[n] == '-' && strstr(f->d_name, ".bell") != NULL)
+			abandoned(c, f->d_name);
+	}
+	if (d != NULL)
+		closedir(d);
+}

@@ -1,0 +1,49 @@
+/*
+ * One request thread's ear: its own bell, its own look into the ledger, and an eye on the caller's connection.
+ * The scheduler rings the very thread that waits.  A lost bell costs a quarter of a second, never an answer.
+ */
+#ifndef FCGI_WAITER_H
+#define FCGI_WAITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/store_front.h"
+
+struct conf;
+struct err;
+struct request;
+struct store;
+struct ticket;
+struct waiter;
+struct writer;
+
+/* number: of the thread in this process. */
+struct waiter *waiter_new(const struct conf *c, struct writer *w, int number);
+void waiter_free(struct waiter *w);
+
+/* Its handle on the ledger and the name of its bell; both made when first asked for, so that idle threads cost little. */
+struct store *waiter_store(struct waiter *w, struct err *e);
+const char *waiter_bell(struct waiter *w, struct err *e);
+
+enum waited { WAITED_ENOUGH, WAITED_TIME, WAITED_GONE, WAITED_FAILED };
+
+/* Until the ticket's row is committed, whatever happens to the caller.  0, or -1 and why it could not be stored. */
+int waiter_settle(struct waiter *w, struct ticket *t, struct err *e);
+
+/*
+ * Waits until enough(view) is true, the deadline (clock_mono_ms) has passed, or the caller has gone.  v holds the last look;
+ * the caller clears it.  look_first: the job may be that far already.
+ */
+enum waited waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64_t deadline, bool light,
+    bool look_first, bool (*enough)(const struct front_view *), struct front_view *v, struct err *e);
+/* The same for a ticket just submitted. */
+enum waited waiter_until_ticket(struct waiter *w, struct request *r, struct ticket *t, int64_t deadline, bool light,
+    bool (*enough)(const struct front_view *), struct front_view *v, struct err *e);
+/* Sleeps until the bell rings, ms have passed, or the caller has gone (false). */
+bool waiter_sleep(struct waiter *w, struct request *r, int64_t ms);
+
+/* Removes bells that processes left behind when they were killed. */
+void waiter_sweep(const struct conf *c);
+
+#endif
