@@ -65,10 +65,10 @@ $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
 TESTED   = $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
-           $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o fcgi/request.o,$(FCGI))
+           $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED))
-	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF)
+	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) -lfcgi
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
 	$(LINK) -lfcgi
