@@ -224,7 +224,8 @@ unpack_archive(struct unpack *u, int blob_fd)
 		abort(); /* out of memory */
 	archive_read_support_filter_gzip(a);
 	archive_read_support_format_tar(a);
-	archive_read_support_format_zip(a);
+	/* By its directory at the end, as every other unzip reads it, not by what streams past. */
+	archive_read_support_format_zip_seekable(a);
 	if (archive_read_open_fd(a, blob_fd, 65536) != ARCHIVE_OK)
 		goto broken;
 	while ((r = archive_read_next_header(a, &entry)) != ARCHIVE_EOF) {

@@ -147,7 +147,7 @@ syntax_nsid(const char *s, size_t n)
 			break;
 		at += len + 1;
 	}
-	if (segments < 3 || at - 1 > 253 || digit(s[at]))
+	if (segments < 3 || digit(s[at]))
 		return false;
 	for (i = at; i < n; i++)
 		if (!alnum(s[i]))
