@@ -802,7 +802,7 @@ int
 bundle_remove(const char *dir, struct err *e)
 {
 	unsigned moved = 0, before;
-	int fd, rc;
+	int fd, rc = 0;
 
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)

@@ -644,7 +644,7 @@ unknown_key(struct parse *p, const char *section, const char *name)
 static const char *
 unknown_section(struct parse *p, const char *name)
 {
-	const char *sections[KEYS + 1], *near;
+	const char *sections[KEYS + 1] = { NULL }, *near;
 	int n = 0;
 
 	for (int i = 0; i < KEYS; i++) {

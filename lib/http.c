@@ -110,7 +110,7 @@ check_parts(const struct http_policy *policy, const char *scheme, const char *ho
 		return err_set(e, ERR_DENIED, "%s: a URL with a user name is not fetched", host);
 	if (strcmp(scheme, "https") != 0 && !(policy->dev && strcmp(scheme, "http") == 0))
 		return err_set(e, ERR_DENIED, "%s: only https is fetched, not %s", host, scheme);
-	if (!port_allowed(policy, atol(port)))
+	if (!port_allowed(policy, strtol(port, NULL, 10)))
 		return err_set(e, ERR_DENIED, "%s: port %s is neither 443 nor listed in atproto.ports", host, port);
 	if (policy->dev && host_is_local(host))
 		return 0;
