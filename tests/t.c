@@ -207,5 +207,7 @@ main(int argc, char **argv)
 	}
 	clean_up();
 	printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+	/* freopen made it a full buffer again, and a sanitizer that finds a leak ends us without flushing. */
+	fflush(stdout);
 	return failed > 0;
 }
