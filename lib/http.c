@@ -379,8 +379,12 @@ http_get(struct http *h, const struct http_policy *policy, const char *url, cons
 		reply->bytes = 0;
 		buf_reset(&reply->refusal);
 		if (once(h, &c, from, accept, whole_end, &next) != 0) {
-			if (hop > 0)
+			if (hop > 0) {
+				/* Whoever asked did not choose this URL. */
+				if (e->kind == ERR_INPUT)
+					e->kind = ERR_REMOTE;
 				err_wrap(e, "redirected to %.100s", from);
+			}
 			goto out;
 		}
 		if (next == NULL) {
