@@ -491,18 +491,42 @@ def clean_env(**more):
     return env
 
 
+def installed(where, user):
+    """Programs, executors and deno where any user may read them."""
+    build = os.path.join(where, 'build')
+    if not os.path.isdir(build):
+        os.makedirs(build)
+        for name in ('at-rund', 'at-rund-scheduler', 'at-rund.fcgi'):
+            shutil.copy2(os.path.join(BUILD, name), build)
+        shutil.copytree(os.path.join(ROOT, 'backends', 'runtimes'), os.path.join(where, 'backends', 'runtimes'))
+        deno = shutil.which('deno', path=clean_env()['PATH'])
+        if deno:
+            deno = os.path.realpath(deno)
+            try:
+                os.link(deno, os.path.join(build, 'deno'))
+            except OSError:
+                shutil.copy2(deno, os.path.join(build, 'deno'))
+    give(where, user)
+    return build
+
+
 class Runner:
     """A home, its config, and `at-rund serve` in it."""
 
     def __init__(self, where, config='', sections=None, name='home', dev=True, port=None, bundles=None, did=None,
-                 handle=None):
+                 handle=None, user=None):
+        """user: who runs it all when the tests run as root; then on copies of the programs that it may read."""
         self.where = where
+        self.user = user if os.geteuid() == 0 else None
+        self.build = installed(where, self.user) if self.user else BUILD
         self.home = os.path.join(where, name)
         self.dev, self.bundles = dev, bundles
         self.port = free_port() if port is None else port
         self.url = 'http://127.0.0.1:%d' % self.port
         self.log = os.path.join(where, name + '.log')
         self.env = clean_env(AT_RUND_HOME=self.home, HOME=where)
+        if self.user:
+            self.env['PATH'] = self.build + ':/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
         self.p = None
         self.conf_top = {'did': did or 'did:plc:' + 'a' * 24, 'handle': handle or 'runner.test', 'port': str(self.port)}
         self.conf = {'web': {'listen_mode': '0666'}}
@@ -543,12 +567,12 @@ class Runner:
             f.write('\n'.join(lines) + '\n' + self.config_tail + '\n')
 
     def start(self, wait=True, extra=()):
-        argv = [os.path.join(BUILD, 'at-rund'), 'serve']
+        argv = [os.path.join(self.build, 'at-rund'), 'serve']
         if self.dev:
             argv.append('--dev')
         if self.bundles:
             argv += ['--bundles', self.bundles]
-        self.p = Process(argv + list(extra), self.log, env=self.env, cwd=self.where)
+        self.p = Process(argv + list(extra), self.log, env=self.env, cwd=self.where, user=self.user)
         if wait:
             self.p.ready(self.is_ready, 'at-rund serve', 30)
         return self
@@ -566,8 +590,9 @@ class Runner:
         return rc
 
     def cli(self, *args, timeout=60.0):
-        return subprocess.run([os.path.join(BUILD, 'at-rund')] + list(args), env=self.env, cwd=self.where,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * SLOW)
+        who = {'user': self.user, 'group': self.user, 'extra_groups': []} if self.user else {}
+        return subprocess.run([os.path.join(self.build, 'at-rund')] + list(args), env=self.env, cwd=self.where,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * SLOW, **who)
 
     @property
     def db(self):
@@ -599,15 +624,30 @@ def program(*names):
     raise Skipped('%s is not installed' % names[0])
 
 
+# The paths that the snippets in contrib/ show; the tests put their own in.
+SHOWN = {'socket': '/run/at-rund/fcgi.sock', 'home_socket': '/home/you/.at-rund/run/fcgi.sock',
+         'libdir': '/usr/local/lib/at-rund', 'state': '/var/lib/at-rund'}
+
+
 def snippet(name, **values):
-    """The snippet that stands in contrib/, its marks filled in."""
+    """The snippet that stands in contrib/, with our paths in place of those it shows."""
     with open(os.path.join(ROOT, 'contrib', name)) as f:
         text = f.read()
     for k, v in values.items():
-        text = text.replace('@%s@' % k.upper(), v)
-    left = [m for m in re.findall(r'@[A-Z_]+@', text)]
-    check(not left, 'contrib/%s has marks nobody fills: %s' % (name, left))
+        check(SHOWN[k] in text, 'contrib/%s does not show %s' % (name, SHOWN[k]))
+        text = text.replace(SHOWN[k], v)
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith('#')]
+    left = [v for v in SHOWN.values() if any(v in line for line in lines)]
+    check(not left, 'contrib/%s has paths nobody replaced: %s' % (name, left))
     return text
+
+
+def way(text, n):
+    """contrib/htaccess holds several ways; the lines of one of them, no longer commented out."""
+    parts = re.split(r'^# --- ?', text, flags=re.M)
+    part = [p for p in parts if p.startswith('%d. ' % n)][0]
+    lines = [line[1:] if re.match(r'#[A-Z]', line) else line for line in part.splitlines()[1:]]
+    return '\n'.join(line for line in lines if not line.startswith('#')) + '\n'
 
 
 class Web:
@@ -641,9 +681,9 @@ class Web:
             self.p = None
 
 
-def lighttpd(where, sock, base='', **marks):
+def lighttpd(where, sock, base=''):
     w = Web('lighttpd', where, sock, base)
-    text = snippet('lighttpd.conf', socket=sock, base=base, **marks)
+    text = snippet('lighttpd.conf', socket=sock)
     return w.launch([program('lighttpd'), '-D', '-f', w.put('lighttpd.conf', '''
 server.port = %d
 server.bind = "127.0.0.1"
@@ -655,9 +695,9 @@ server.upload-dirs = ( "%s" )
 ''' % (w.port, w.path('www'), w.path('logs', 'error.log'), w.path('pid'), w.path('tmp'), text))])
 
 
-def nginx(where, sock, base='', **marks):
+def nginx(where, sock, base=''):
     w = Web('nginx', where, sock, base)
-    w.put('at-rund.conf', snippet('nginx.conf', socket=sock, base=base, **marks))
+    w.put('at-rund.conf', snippet('nginx.conf', socket=sock))
     for name in ('fastcgi_params', 'fastcgi.conf', 'mime.types'):
         if os.path.exists('/etc/nginx/' + name):
             os.symlink('/etc/nginx/' + name, w.path(name))
@@ -685,22 +725,19 @@ http {
        w.path('tmp'), w.path('tmp'), w.path('tmp'), w.port, w.path('www'))), '-e', w.path('logs', 'start.log')])
 
 
-def caddy(where, sock, base='', **marks):
+def caddy(where, sock, base=''):
     w = Web('caddy', where, sock, base)
-    w.put('at-rund.caddy', snippet('Caddyfile', socket=sock, base=base, **marks))
+    text = snippet('caddy.conf', socket=sock)
+    name = 'runner.example.com {'
+    check(name in text, 'contrib/caddy.conf does not show', name)
+    text = text.replace(name, 'http://127.0.0.1:%d, http://localhost:%d {\n\tbind 127.0.0.1' % (w.port, w.port))
     return w.launch([program('caddy'), 'run', '--adapter', 'caddyfile', '--config', w.put('Caddyfile', '''
 {
 	admin off
 	auto_https off
 	persist_config off
 }
-http://127.0.0.1:%d, http://localhost:%d {
-	bind 127.0.0.1
-	root * %s
-	import at-rund.caddy
-}
-''' % (w.port, w.port, w.path('www')))],
-        env=clean_env(HOME=w.dir, XDG_DATA_HOME=w.path('tmp'), XDG_CONFIG_HOME=w.path('tmp')))
+%s''' % text)], env=clean_env(HOME=w.dir, XDG_DATA_HOME=w.path('tmp'), XDG_CONFIG_HOME=w.path('tmp')))
 
 
 MODULES = '/usr/lib/apache2/modules'
@@ -729,61 +766,71 @@ StartServers 1
         'LoadModule %s_module %s/mod_%s.so\n' % (m, MODULES, m) for m in modules)
 
 
-def apache(where, sock, base='', **marks):
+def apache(where, sock, base=''):
     """mod_proxy_fcgi."""
     w = Web('apache', where, sock, base)
-    modules = ['mpm_event', 'authz_core', 'proxy', 'proxy_fcgi', 'env', 'headers', 'setenvif', 'rewrite', 'alias']
-    text = apache_preamble(w, modules) + snippet('apache.conf', socket=sock, base=base, **marks)
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', 'User www-data\nGroup www-data\n' + text)])
+    text = apache_preamble(w, ['mpm_event', 'authz_core', 'proxy', 'proxy_fcgi']) + snippet('apache.conf', socket=sock)
+    user = 'User www-data\nGroup www-data\n' if os.geteuid() == 0 else ''
+    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', user + text)])
 
 
-def apache_htaccess(where, runner, base='', user='www-data', **marks):
-    """mod_fcgid starts the program, told so by a .htaccess alone, as on a shared host: the server's own config only
-    loads modules.  Everything runs as one unprivileged user."""
-    w = Web('fcgid', where, None, base)
-    modules = ['mpm_event', 'authz_core', 'mime', 'dir', 'env', 'rewrite', 'alias', 'setenvif', 'headers', 'fcgid']
-    www = w.path('www')
-    text = apache_preamble(w, modules) + '''
+def shared_host(kind, where, modules, extra=''):
+    """An Apache as a shared host has it: the server's own config loads modules and allows .htaccess."""
+    w = Web(kind, where, None)
+    return w, apache_preamble(w, ['mpm_event', 'authz_core', 'mime', 'rewrite'] + modules) + '''
 <Directory "%s">
 	AllowOverride All
 	Require all granted
 </Directory>
+''' % w.path('www') + extra
+
+
+def htaccess_proxy(where, sock, user=None):
+    """Way 1 of contrib/htaccess: the program runs already, mod_proxy_fcgi speaks to it."""
+    w, text = shared_host('htaccess', where, ['proxy', 'proxy_fcgi'])
+    with open(w.path('www', '.htaccess'), 'w') as f:
+        f.write(way(snippet('htaccess', home_socket=sock), 1))
+    text = ('User www-data\nGroup www-data\n' if os.geteuid() == 0 else '') + text
+    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)])
+
+
+def htaccess_fcgid(where, runner):
+    """Way 2: mod_fcgid starts the program.  Everything runs as the runner's user, as suexec would have it."""
+    w = Web('fcgid', where, None)
+    w, text = shared_host('fcgid', where, ['fcgid'], '''
 FcgidIPCDir "%s"
 FcgidProcessTableFile "%s"
 FcgidMaxRequestLen 16777216
-''' % (www, w.path('tmp', 'fcgid'), w.path('tmp', 'fcgid_shm'))
-    os.makedirs(w.path('tmp', 'fcgid'), exist_ok=True)
-    with open(os.path.join(www, '.htaccess'), 'w') as f:
-        f.write(snippet('htaccess', base=base, **marks))
-    program_in(www, runner)
-    give(w.dir, user)
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=user)
+''' % (w.path('tmp', 'ipc'), w.path('tmp', 'shm')))
+    os.makedirs(w.path('tmp', 'ipc'), exist_ok=True)
+    with open(w.path('www', '.htaccess'), 'w') as f:
+        f.write(way(snippet('htaccess', home_socket='unused'), 2))
+    starter(w.path('www', 'at.fcgi'), runner)
+    give(w.dir, runner.user)
+    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=runner.user)
 
 
-def apache_cgi(where, runner, base='', user='www-data', **marks):
+def apache_cgi(where, runner):
     """Plain CGI: a process a request."""
-    w = Web('cgi', where, None, base)
-    modules = ['mpm_event', 'authz_core', 'mime', 'dir', 'env', 'rewrite', 'alias', 'setenvif', 'headers', 'cgid']
-    www = w.path('www')
-    program_in(www, runner)
-    text = apache_preamble(w, modules) + 'ScriptSock "%s"\n' % w.path('tmp', 'cgid.sock') + snippet(
-        'apache-cgi.conf', base=base, program=os.path.join(www, 'at-rund.fcgi'), dir=www, home=runner.home, **marks)
-    give(w.dir, user)
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=user)
+    w = Web('cgi', where, None)
+    os.makedirs(w.path('lib'), exist_ok=True)
+    starter(w.path('lib', 'at-rund.fcgi'), runner)
+    text = apache_preamble(w, ['mpm_event', 'authz_core', 'env', 'alias', 'cgid']) + 'ScriptSock "%s"\n' % w.path(
+        'tmp', 'cgid.sock') + snippet('apache-cgi.conf', libdir=w.path('lib'), state=runner.home)
+    give(w.dir, runner.user)
+    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=runner.user)
 
 
-def program_in(www, runner):
-    """at-rund.fcgi as a web server's own user starts it: beside the site, told its home by a two-line wrapper."""
-    target = os.path.join(www, 'at-rund.fcgi')
-    shutil.copy2(os.path.join(BUILD, 'at-rund.fcgi'), os.path.join(www, 'at-rund.bin'))
-    with open(target, 'w') as f:
-        f.write('#!/bin/sh\nAT_RUND_HOME=%s\nexport AT_RUND_HOME\nAT_RUND_DEV=%d\nexport AT_RUND_DEV\nexec %s/at-rund.bin\n'
-                % (runner.home, 1 if runner.dev else 0, www))
-    os.chmod(target, 0o755)
+def starter(path, runner):
+    """The two lines that contrib/htaccess describes."""
+    with open(path, 'w') as f:
+        f.write('#!/bin/sh\nexec %s/at-rund.fcgi --config %s/config.ini%s\n'
+                % (runner.build, runner.home, ' --dev' if runner.dev else ''))
+    os.chmod(path, 0o755)
 
 
 def give(path, user):
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or not user:
         return
     import pwd
     p = pwd.getpwnam(user)
