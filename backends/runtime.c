@@ -645,23 +645,30 @@ read_definition(const char *file, struct buf *out, struct err *e)
 	return 0;
 }
 
+char *
+runtime_shipped(const char *name, const char *file)
+{
+	char *dir, *found = NULL;
+
+	for (int i = 0; found == NULL && (dir = installed_dir(i)) != NULL; i++) {
+		char *path = mem_fmt("%s/%s/%s", dir, name, file);
+
+		found = dir[0] != '\0' && is_file(path) ? realpath(path, NULL) : NULL;
+		free(path);
+		free(dir);
+	}
+	return found;
+}
+
 /* The definition's path: in the home's runtimes directory, else the one that came with at-rund. */
 static char *
 definition_path(const struct conf *c, const char *name, const char *file)
 {
-	char *path, *dir;
+	char *path = file[0] == '/' ? mem_str(file) : mem_fmt("%s/%s", c->runtimes_dir, file);
+	char *shipped = file[0] != '/' && !is_file(path) ? runtime_shipped(name, file) : NULL;
 
-	if (file[0] == '/')
-		return mem_str(file);
-	path = mem_fmt("%s/%s", c->runtimes_dir, file);
-	for (int i = 0; !is_file(path) && (dir = installed_dir(i)) != NULL; i++) {
-		char *other = mem_fmt("%s/%s/%s", dir, name, file);
-
-		if (dir[0] != '\0' && is_file(other))
-			text_set(&path, mem_str(other));
-		free(other);
-		free(dir);
-	}
+	if (shipped != NULL)
+		text_set(&path, shipped);
 	return path;
 }
 

@@ -47,6 +47,8 @@ int runtimes_load(struct runtimes *rs, const struct conf *c, bool probe, struct 
 void runtimes_clear(struct runtimes *rs);
 /* The runtime for a MIME type ("application/javascript+deno; charset=utf-8" loses its parameters), or NULL. */
 const struct runtime *runtimes_find(const struct runtimes *rs, const char *mime);
+/* Path of a file that came with at-rund, NAME/FILE ("deno", "deno.nix"), allocated, or NULL. */
+char *runtime_shipped(const char *name, const char *file);
 const struct runtime *runtimes_named(const struct runtimes *rs, const char *name);
 
 #endif
