@@ -1,0 +1,100 @@
+/*
+ * What every command shares: the words it was called with, the config, the ledger, and how it speaks.  Data goes to
+ * standard output (a table for a terminal, tab-separated without a head for a pipe, a JSON document with --json), talk
+ * to standard error.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/store_desk.h"
+
+struct buf;
+struct conf;
+struct err;
+struct store;
+
+struct cli {
+	const struct command *command;
+	bool json, tty, color;
+	const char *config;            /* --config or NULL */
+	const char *arg[8];            /* words after the command's name */
+	int args;
+	struct { const char *name, *value; } opt[16]; /* value "" for a switch */
+	int opts;
+};
+
+/* One line of the table in main.c. */
+struct command {
+	const char *name;     /* "job list" */
+	const char *words;    /* "ID", "[RUNTIME] [N]" */
+	int min, max;         /* how many words */
+	const char *options;  /* "follow|f state= limit=": = takes a value, |x a letter for it */
+	const char *help;     /* one line */
+	const char *examples; /* lines; shown first by --help */
+	const char *more;     /* what the options mean; NULL: none */
+	int (*run)(struct cli *c);
+};
+
+extern const struct command cli_commands[];
+/* The value of an option, "" for a switch that was given, NULL when it was not. */
+const char *cli_option(const struct cli *c, const char *name);
+
+/* Says what went wrong and returns the exit code. */
+int cli_fail(const struct cli *c, const struct err *e);
+/* The same with a code of <sysexits.h>. */
+int cli_fail_as(const struct cli *c, int code, const struct err *e);
+/* A mistake in the words: EX_USAGE. */
+int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Talk for people, on standard error; not with --json. */
+void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Loads the config, prints its warnings; NULL with *code set (EX_CONFIG) after saying why. */
+struct conf *cli_conf(const struct cli *c, bool missing_ok, int *code);
+/* Opens the ledger for reading and orders; NULL with *code set. */
+struct store *cli_store(const struct cli *c, const struct conf *conf, int *code);
+
+/* Bytes that could move a terminal's cursor become \xNN; text that is safe stays as it is. */
+void cli_clean(struct buf *out, const char *s);
+void cli_print(const char *s); /* cleaned, to standard output */
+
+/* Rows with named columns, collected and then printed. */
+struct table;
+struct table *table_new(void);
+void table_free(struct table *t);
+int table_row(void *t, const struct desk_cell *cells, int n); /* a desk_row_fn */
+size_t table_rows(const struct table *t);
+const char *table_cell(const struct table *t, size_t row, const char *name); /* NULL: NULL, or no such column */
+/* {"name":[{...}]} with every column; people see those of a list, in its order (NULL: all).  A column whose name
+ * ends in _json goes into JSON as it is. */
+void table_print(const struct cli *c, const struct table *t, const char *name, const char *columns);
+/* The first row: {...}, or a line for each column that has a value. */
+void table_print_one(const struct cli *c, const struct table *t, const char *columns);
+void table_json_row(const struct table *t, size_t row, struct buf *out);
+
+/* Runs a statement into a fresh table; NULL after saying why, *code set. */
+struct table *cli_query(const struct cli *c, struct store *s, const char *statement, const struct desk_arg *args, int *code);
+/* Leaves an order, rings, waits up to 5 s for the scheduler's note and prints it. */
+int cli_order(const struct cli *c, const struct conf *conf, struct store *s, const char *verb, const char *args_json);
+
+int cmd_init(struct cli *c);
+int cmd_serve(struct cli *c);
+int cmd_runtime_list(struct cli *c);
+int cmd_pool_status(struct cli *c);
+int cmd_pool_warm(struct cli *c);
+int cmd_pool_drain(struct cli *c);
+int cmd_job_list(struct cli *c);
+int cmd_job_show(struct cli *c);
+int cmd_job_cancel(struct cli *c);
+int cmd_job_logs(struct cli *c);
+int cmd_bundle_list(struct cli *c);
+int cmd_bundle_show(struct cli *c);
+int cmd_status(struct cli *c);
+int cmd_config_check(struct cli *c);
+int cmd_config_show(struct cli *c);
+int cmd_version(struct cli *c);
+
+#endif

@@ -1,0 +1,178 @@
+/* status: one look at everything.  Exit 3 when no scheduler is running, as init scripts do. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#include "backends/backend.h"
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/store.h"
+
+enum { FRESH_MS = 15000, NOT_RUNNING = 3 };
+
+struct facts {
+	struct table *now, *pool, *today; /* now has no row before the first start */
+	bool running;
+	int64_t heartbeat_ms; /* -1: never */
+	int64_t bytes;
+	const char *wall;
+	struct buf why;       /* walls passed over, one line each */
+	struct err no_wall;
+};
+
+static int64_t
+number(const struct table *t, const char *name)
+{
+	const char *text = table_cell(t, 0, name);
+
+	return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+static int64_t
+size_of(const char *path)
+{
+	char wal[4096];
+	struct stat st;
+	int64_t n = stat(path, &st) == 0 ? st.st_size : 0;
+
+	snprintf(wal, sizeof wal, "%s-wal", path);
+	return n + (stat(wal, &st) == 0 ? st.st_size : 0);
+}
+
+static int
+gather(const struct cli *c, const struct conf *conf, struct store *s, struct facts *f, int *code)
+{
+	const struct backend *wall;
+
+	if ((f->now = cli_query(c, s, "desk_status", NULL, code)) == NULL ||
+	    (f->pool = cli_query(c, s, "desk_pool", NULL, code)) == NULL ||
+	    (f->today = cli_query(c, s, "desk_scan_outcomes", NULL, code)) == NULL)
+		return -1;
+	f->heartbeat_ms = table_rows(f->now) > 0 ? clock_wall_ms() - number(f->now, "seen_ms") : -1;
+	f->running = table_rows(f->now) > 0 && number(f->now, "ended") == 0 && f->heartbeat_ms < FRESH_MS;
+	f->bytes = size_of(conf->database);
+	wall = backend_choose(conf, &f->why, &f->no_wall);
+	f->wall = wall != NULL ? wall->name : NULL;
+	return 0;
+}
+
+static void
+rows_json(struct buf *b, const char *name, const struct table *t)
+{
+	buf_fmt(b, ",\"%s\":[", name);
+	for (size_t i = 0; i < table_rows(t); i++) {
+		buf_str(b, i > 0 ? "," : "");
+		table_json_row(t, i, b);
+	}
+	buf_char(b, ']');
+}
+
+static void
+print_json(const struct facts *f)
+{
+	struct buf b = BUF_INIT;
+
+	buf_fmt(&b, "{\"running\":%s,\"heartbeatMs\":", f->running ? "true" : "false");
+	if (f->heartbeat_ms >= 0)
+		buf_fmt(&b, "%lld", (long long)f->heartbeat_ms);
+	else
+		buf_str(&b, "null");
+	buf_str(&b, ",\"scheduler\":");
+	if (table_rows(f->now) > 0)
+		table_json_row(f->now, 0, &b);
+	else
+		buf_str(&b, "null");
+	rows_json(&b, "instances", f->pool);
+	rows_json(&b, "today", f->today);
+	buf_fmt(&b, ",\"databaseBytes\":%lld,\"wall\":", (long long)f->bytes);
+	buf_json_str(&b, f->wall);
+	buf_str(&b, ",\"wallWhy\":");
+	buf_json_str(&b, f->wall == NULL ? f->no_wall.text : f->why.data);
+	buf_str(&b, "}");
+	puts(b.data);
+	buf_clear(&b);
+}
+
+static void
+print_pairs(const char *head, const struct table *t, const char *word, const char *count)
+{
+	printf("%-12s", head);
+	for (size_t i = 0; i < table_rows(t); i++) {
+		const char *runtime = table_cell(t, i, "runtime");
+
+		printf("%s", i > 0 ? ", " : "");
+		if (runtime != NULL) {
+			cli_print(runtime);
+			putchar(' ');
+		}
+		printf("%s %s", table_cell(t, i, word), table_cell(t, i, count));
+	}
+	puts(table_rows(t) == 0 ? "none" : "");
+}
+
+static void
+print_scheduler(const struct facts *f)
+{
+	const char *since = table_cell(f->now, 0, "started_at");
+
+	printf("%-12s", "scheduler");
+	if (f->running)
+		printf("running%s since %s, pid %s, version %s, last seen %lld ms ago\n",
+		    number(f->now, "draining") != 0 ? " (draining)" : "", since, table_cell(f->now, 0, "pid"),
+		    table_cell(f->now, 0, "version"), (long long)f->heartbeat_ms);
+	else if (table_rows(f->now) == 0)
+		puts("never started");
+	else if (number(f->now, "ended") != 0)
+		puts("stopped");
+	else
+		printf("not running: last seen %lld s ago, and it did not say farewell\n", (long long)(f->heartbeat_ms / 1000));
+}
+
+static void
+print_text(const struct facts *f)
+{
+	char size[32];
+
+	print_scheduler(f);
+	printf("%-12s%lld queued, %lld admitted, %lld running\n", "jobs", (long long)number(f->now, "queued"),
+	    (long long)number(f->now, "admitted"), (long long)number(f->now, "running"));
+	print_pairs("today (UTC)", f->today, "outcome", "calls");
+	print_pairs("instances", f->pool, "state", "instances");
+	conf_size_print(f->bytes - f->bytes % 1024, size);
+	printf("%-12s%s\n", "database", size);
+	printf("%-12s", "wall");
+	cli_print(f->wall != NULL ? f->wall : f->no_wall.text);
+	putchar('\n');
+}
+
+int
+cmd_status(struct cli *c)
+{
+	struct facts f = { .why = BUF_INIT };
+	struct conf *conf = NULL;
+	struct store *s = NULL;
+	int code = 0;
+
+	if ((conf = cli_conf(c, true, &code)) == NULL || (s = cli_store(c, conf, &code)) == NULL ||
+	    gather(c, conf, s, &f, &code) != 0)
+		goto out;
+	if (c->json)
+		print_json(&f);
+	else
+		print_text(&f);
+	code = f.running ? 0 : NOT_RUNNING;
+out:
+	table_free(f.now);
+	table_free(f.pool);
+	table_free(f.today);
+	buf_clear(&f.why);
+	store_close(s);
+	conf_free(conf);
+	return code;
+}

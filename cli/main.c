@@ -1,0 +1,351 @@
+/*
+ * at-rund: the command line.  One table names every command; parsing, help and hints follow from it.
+ */
+#include "cli/cli.h"
+
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+#include "lib/near.h"
+
+const struct command cli_commands[] = {
+	{ "init", "", 0, 0, "did= handle=", "make the home of a runner and its config",
+	    "at-rund init\n"
+	    "at-rund init --did did:plc:ewvi7nxzyoun6zhxrhs64oiz --handle you.bsky.social\n",
+	    "--did DID        who runs this runner\n"
+	    "--handle HANDLE  the handle of that DID\n", cmd_init },
+	{ "serve", "", 0, 0, "dev port= bundles=", "start everything and keep it running",
+	    "at-rund serve\n"
+	    "at-rund serve --dev --bundles ./bundles\n"
+	    "at-rund serve --port 8080\n",
+	    "--dev            loopback, http and isolation none are allowed, [dev] bundles are served\n"
+	    "--bundles DIR    with --dev: serve the bundles in DIR as author local\n"
+	    "--port N         answer on this port; 0: only the FastCGI socket\n", cmd_serve },
+	{ "status", "", 0, 0, "", "what the runner is doing", "at-rund status\nat-rund status --json\n", NULL, cmd_status },
+	{ "runtime list", "", 0, 0, "", "the runtimes: what they run, their version, what is missing",
+	    "at-rund runtime list\n", NULL, cmd_runtime_list },
+	{ "pool status", "", 0, 0, "", "the instances that live", "at-rund pool status\n", NULL, cmd_pool_status },
+	{ "pool warm", "[RUNTIME] [N]", 0, 2, "", "keep blank instances ready",
+	    "at-rund pool warm\nat-rund pool warm deno 2\n", NULL, cmd_pool_warm },
+	{ "pool drain", "", 0, 0, "", "end the instances, each when its calls are done", "at-rund pool drain\n", NULL,
+	    cmd_pool_drain },
+	{ "job list", "", 0, 0, "state= author= bundle= limit=", "jobs, the newest first",
+	    "at-rund job list\n"
+	    "at-rund job list --state running\n"
+	    "at-rund job list --author did:plc:ewvi7nxzyoun6zhxrhs64oiz --bundle hello --limit 5\n",
+	    "--state WORD     queued, admitted, running, done, or an outcome: ok, error, timeout, ...\n"
+	    "--author DID     of this author\n"
+	    "--bundle NAME    of this bundle\n"
+	    "--limit N        at most N rows, 20 when not given\n", cmd_job_list },
+	{ "job show", "ID", 1, 1, "", "everything about one job", "at-rund job show 42\n", NULL, cmd_job_show },
+	{ "job cancel", "ID", 1, 1, "", "stop a job", "at-rund job cancel 42\n", NULL, cmd_job_cancel },
+	{ "job logs", "ID", 1, 1, "follow|f", "what a job printed", "at-rund job logs 42\nat-rund job logs -f 42\n",
+	    "-f, --follow     go on until the job is done\n", cmd_job_logs },
+	{ "bundle list", "", 0, 0, "author= limit=", "bundles in the cache", "at-rund bundle list\n",
+	    "--author DID     of this author\n"
+	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },
+	{ "bundle show", "CID | AUTHOR/NAME", 1, 1, "", "one bundle with its record",
+	    "at-rund bundle show did:plc:ewvi7nxzyoun6zhxrhs64oiz/hello\n", NULL, cmd_bundle_show },
+	{ "config check", "[FILE]", 0, 1, "", "read the config through, tell every problem",
+	    "at-rund config check\nat-rund config check ./config.toml\n", NULL, cmd_config_check },
+	{ "config show", "", 0, 0, "", "every value in force and where it came from", "at-rund config show\n", NULL,
+	    cmd_config_show },
+	{ "version", "", 0, 0, "", "versions of at-rund and of what it uses", "at-rund version --json\n", NULL, cmd_version },
+	{ NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL },
+};
+
+/* Understood by every command. */
+static const char everywhere[] = "json config= home= no-color help|h version|V";
+
+static void
+indented(const char *lines)
+{
+	while (*lines != '\0') {
+		size_t n = strcspn(lines, "\n");
+
+		printf("  %.*s\n", (int)n, lines);
+		lines += n + (lines[n] == '\n');
+	}
+}
+
+static const char global_help[] = "--json           one JSON document, also for errors\n"
+    "--config FILE    read this config\n"
+    "--home DIR       the home of the runner, otherwise AT_RUND_HOME or ~/.at-rund\n"
+    "--no-color       no bold, as with NO_COLOR\n"
+    "--help, --version\n";
+
+static void
+help_all(void)
+{
+	fputs("at-rund runs functions from AT Protocol repositories behind your web server.\n\nExamples:\n", stdout);
+	indented("at-rund init                               make ~/.at-rund and its config\n"
+	    "at-rund serve --dev --bundles ./bundles    try bundles of your own on this machine\n"
+	    "at-rund serve                              run it\n"
+	    "at-rund job list --state error             what went wrong lately\n");
+	fputs("\nCommands:\n", stdout);
+	for (const struct command *k = cli_commands; k->name != NULL; k++) {
+		int n = printf("  %s%s%s", k->name, k->words[0] != '\0' ? " " : "", k->words);
+
+		printf("%*s%s\n", n < 32 ? 32 - n : 1, "", k->help);
+	}
+	fputs("\nOptions of all commands:\n", stdout);
+	indented(global_help);
+	fputs("\n`at-rund COMMAND --help` tells more, as does at-rund(1).\n", stdout);
+}
+
+static void
+help_one(const struct command *k)
+{
+	printf("%s%s\n\nExamples:\n", "at-rund ", k->name);
+	indented(k->examples);
+	printf("\n%c%s.\n\nUsage: at-rund %s%s%s%s\n", k->help[0] >= 'a' ? k->help[0] - 32 : k->help[0], k->help + 1, k->name,
+	    k->words[0] != '\0' ? " " : "", k->words, k->more != NULL ? " [OPTION]..." : "");
+	if (k->more != NULL) {
+		printf("\nOptions:\n");
+		indented(k->more);
+	}
+	fputs("\nOptions of all commands:\n", stdout);
+	indented(global_help);
+}
+
+static void
+print_version(void)
+{
+	fputs("at-rund " AT_RUND_VERSION "\nLicence MIT.  There is no warranty, as far as the law permits.\n", stdout);
+}
+
+const char *
+cli_option(const struct cli *c, const char *name)
+{
+	for (int i = 0; i < c->opts; i++) {
+		if (strcmp(c->opt[i].name, name) == 0)
+			return c->opt[i].value;
+	}
+	return NULL;
+}
+
+/* ---- parsing ---- */
+
+/* An entry "name=", "name|x", "name" of a list of options. */
+struct spec {
+	char name[24];
+	char letter;
+	bool value;
+};
+
+static bool
+next_spec(const char **p, struct spec *s)
+{
+	size_t n, name;
+
+	while (**p == ' ')
+		(*p)++;
+	n = strcspn(*p, " ");
+	if (n == 0)
+		return false;
+	name = strcspn(*p, "=| ");
+	snprintf(s->name, sizeof s->name, "%.*s", (int)name, *p);
+	s->value = (*p)[name] == '=';
+	s->letter = (*p)[name] == '|' ? (*p)[name + 1] : '\0';
+	*p += n;
+	return true;
+}
+
+static bool
+find_spec(const char *list, const char *name, size_t n, char letter, struct spec *s)
+{
+	while (next_spec(&list, s)) {
+		if (letter != '\0' ? s->letter == letter : strlen(s->name) == n && memcmp(s->name, name, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+unknown_option(const struct cli *c, const char *typed)
+{
+	const char *lists[2] = { c->command != NULL ? c->command->options : "", everywhere };
+	struct spec s, best = { "", 0, false };
+	int distance = 99;
+
+	for (int i = 0; i < 2; i++) {
+		for (const char *p = lists[i]; next_spec(&p, &s);) {
+			int d = near_distance(typed + strspn(typed, "-"), s.name);
+
+			if (d < distance && near_enough(typed + strspn(typed, "-"), d)) {
+				distance = d;
+				best = s;
+			}
+		}
+	}
+	if (best.name[0] != '\0')
+		return cli_usage(c, "unknown option %s; did you mean --%s?", typed, best.name);
+	return cli_usage(c, "unknown option %s; `at-rund %s--help` lists them", typed, c->command != NULL ? "COMMAND " : "");
+}
+
+/* One option at argv[*i]; 0, or an exit code after saying why. */
+static int
+take_option(struct cli *c, char **argv, int *i)
+{
+	const char *list = c->command != NULL ? c->command->options : "";
+	const char *word = argv[*i], *name = word + 2, *value = NULL;
+	struct spec s;
+	size_t n = strcspn(name, "=");
+
+	if (word[1] == '-' ? !find_spec(list, name, n, '\0', &s) && !find_spec(everywhere, name, n, '\0', &s) :
+	    word[2] != '\0' || (!find_spec(list, "", 0, word[1], &s) && !find_spec(everywhere, "", 0, word[1], &s)))
+		return unknown_option(c, word);
+	if (word[1] == '-' && name[n] == '=') {
+		if (!s.value)
+			return cli_usage(c, "--%s takes no value", s.name);
+		value = name + n + 1;
+	} else if (s.value) {
+		if (argv[*i + 1] == NULL)
+			return cli_usage(c, "--%s needs a value", s.name);
+		value = argv[++*i];
+	}
+	if (strcmp(s.name, "json") == 0)
+		c->json = true;
+	else if (strcmp(s.name, "config") == 0)
+		c->config = value;
+	else if (strcmp(s.name, "home") == 0)
+		setenv("AT_RUND_HOME", value, 1);
+	else if (c->opts < 16) {
+		c->opt[c->opts].name = mem_str(s.name); /* for the life of the program */
+		c->opt[c->opts++].value = value != NULL ? value : "";
+	}
+	return 0;
+}
+
+/* The command that words begin with; *used: how many of them name it. */
+static const struct command *
+find_command(char **words, int n, int *used)
+{
+	for (const struct command *k = cli_commands; k->name != NULL; k++) {
+		size_t first = strcspn(k->name, " ");
+		const char *second = k->name[first] == ' ' ? k->name + first + 1 : NULL;
+
+		if (n == 0 || strlen(words[0]) != first || strncmp(words[0], k->name, first) != 0)
+			continue;
+		if (second == NULL || (n > 1 && strcmp(words[1], second) == 0)) {
+			*used = second == NULL ? 1 : 2;
+			return k;
+		}
+	}
+	return NULL;
+}
+
+/* The words name no command: a list of those in the group, or the nearest. */
+static int
+unknown_command(const struct cli *c, char **words, int n)
+{
+	const char *best = NULL;
+	struct buf typed = BUF_INIT, group = BUF_INIT;
+	int distance = 99, code;
+
+	buf_fmt(&typed, "%.60s%s%.60s", words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
+	for (const struct command *k = cli_commands; k->name != NULL; k++) {
+		size_t first = strcspn(k->name, " ");
+		bool pair = k->name[first] == ' ';
+		int d = near_distance(pair ? typed.data : words[0], k->name);
+
+		if (pair && strlen(words[0]) == first && strncmp(words[0], k->name, first) == 0)
+			buf_fmt(&group, "%s%s", group.len > 0 ? ", " : "", k->name + first + 1);
+		if (d < distance && near_enough(typed.data, d)) {
+			distance = d;
+			best = k->name;
+		}
+	}
+	if (best != NULL && (group.len == 0 || n > 1))
+		code = cli_usage(c, "no command %s; did you mean at-rund %s?", typed.data, best);
+	else if (group.len > 0)
+		code = cli_usage(c, "at-rund %.60s needs one of: %s", words[0], group.data);
+	else
+		code = cli_usage(c, "no command %s; `at-rund --help` lists them", typed.data);
+	buf_clear(&typed);
+	buf_clear(&group);
+	return code;
+}
+
+/* Words and options may come in any order; "--" ends the options. */
+static int
+parse(struct cli *c, int argc, char **argv)
+{
+	char *words[16];
+	int n = 0, used = 0, code;
+
+	/* First the words alone, for the options depend on the command. */
+	for (int i = 1; i < argc && n < 2; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			c->json = true;
+		if (strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--home") == 0)
+			i++;
+		else if (argv[i][0] != '-')
+			words[n++] = argv[i];
+	}
+	c->command = find_command(words, n, &used);
+	n = 0;
+	for (int i = 1; i < argc; i++) {
+		bool end = strcmp(argv[i], "--") == 0;
+
+		for (i += end; end && i < argc; i++)
+			if (n < 16)
+				words[n++] = argv[i];
+		if (end)
+			break;
+		if (argv[i][0] == '-' && argv[i][1] != '\0') {
+			if ((code = take_option(c, argv, &i)) != 0)
+				return code;
+		} else if (n < 16) {
+			words[n++] = argv[i];
+		}
+	}
+	if (cli_option(c, "help") != NULL || cli_option(c, "version") != NULL)
+		return 0;
+	if (c->command == NULL)
+		return n > 0 ? unknown_command(c, words, n) : 0;
+	for (int i = used; i < n && c->args < 8; i++)
+		c->arg[c->args++] = words[i];
+	if (c->args < c->command->min || c->args > c->command->max)
+		return cli_usage(c, "%s: at-rund %s %s", c->args < c->command->min ? "a word is missing" : "too many words",
+		    c->command->name, c->command->words);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct cli c;
+	int code;
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	signal(SIGPIPE, SIG_IGN); /* `at-rund job list | head` ends by an error of write */
+	c.tty = isatty(STDOUT_FILENO);
+	code = parse(&c, argc, argv);
+	if (code != 0)
+		return code;
+	c.color = c.tty && getenv("NO_COLOR") == NULL && cli_option(&c, "no-color") == NULL;
+	if (cli_option(&c, "version") != NULL) {
+		print_version();
+	} else if (cli_option(&c, "help") != NULL && c.command != NULL) {
+		help_one(c.command);
+	} else if (cli_option(&c, "help") != NULL) {
+		help_all();
+	} else if (c.command == NULL) {
+		help_all();
+		code = EX_USAGE;
+	} else {
+		code = c.command->run(&c);
+	}
+	if (fflush(stdout) != 0 && code == 0)
+		code = EX_IOERR;
+	return code;
+}
