@@ -1,0 +1,462 @@
+-- Every statement that any program runs, in named blocks.  embed.sh makes them constants of C.
+-- A test prepares each on a fresh ledger and refuses plans that walk through job, request, result, chunk or log;
+-- those that must, for people, are called desk_scan_*.
+
+-- ---- opening, transactions: lib/store.c ----
+
+-- name: open_connection
+-- No temporary files, no log on disk longer than needed after a reset, deleted bytes zeroed where that costs no write.
+PRAGMA temp_store = MEMORY;
+PRAGMA secure_delete = FAST;
+PRAGMA journal_size_limit = 16777216;
+PRAGMA wal_autocheckpoint = 0;
+PRAGMA synchronous = NORMAL;
+
+-- name: open_cache_small
+-- For the door, which has a connection for each thread: kibibytes.
+PRAGMA cache_size = -256;
+
+-- name: open_cache_work
+-- For the workshop.
+PRAGMA cache_size = -1024;
+
+-- name: open_create
+-- Must come before the first table.
+PRAGMA auto_vacuum = INCREMENTAL;
+
+-- name: open_wal
+PRAGMA journal_mode = WAL;
+
+-- name: open_network
+-- A log with shared memory does not work on network file systems.
+PRAGMA journal_mode = TRUNCATE;
+
+-- name: open_identity
+-- What the file says it is.
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id, pragma_user_version;
+
+-- name: open_journal
+SELECT journal_mode FROM pragma_journal_mode;
+
+-- name: open_sane
+-- Touches the first pages of all tables: a cut or overwritten file is found at once, in a few reads.
+SELECT (SELECT max(id) FROM job), (SELECT max(id) FROM log), (SELECT max(id) FROM run), (SELECT max(id) FROM instance),
+       (SELECT max(id) FROM orders), (SELECT max(job) FROM request), (SELECT max(job) FROM result),
+       (SELECT max(job) FROM chunk), (SELECT max(cid) FROM bundle), (SELECT max(did) FROM version),
+       (SELECT max(handle) FROM author), (SELECT max(name) FROM runtime), (SELECT max(key) FROM meta),
+       (SELECT count(*) FROM (SELECT 1 FROM job WHERE state = 'queued' LIMIT 1));
+
+-- name: open_copy
+-- Before a migration.
+VACUUM INTO :path;
+
+-- name: open_views
+-- All views, so that a migration can make them anew.
+SELECT 'DROP VIEW ' || name FROM sqlite_schema WHERE type = 'view' ORDER BY name;
+
+-- name: begin
+BEGIN IMMEDIATE;
+
+-- name: commit
+COMMIT;
+
+-- name: rollback
+ROLLBACK;
+
+-- name: sync_full
+-- The next commit, and with it all before it, survives a power cut.
+PRAGMA synchronous = FULL;
+
+-- name: sync_normal
+PRAGMA synchronous = NORMAL;
+
+-- ---- the door: lib/store_front.c ----
+
+-- name: front_enqueue
+INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, caller, client, timeout_ms, bell, created_at)
+VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, :client, :timeout_ms, :bell, :created_at);
+
+-- name: front_enqueue_request
+INSERT INTO request (job, url, path, query, headers_json, body)
+VALUES (:job, :url, :path, :query, :headers_json, :body);
+
+-- name: front_load
+-- Jobs not done, each count stopping at its cap.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT :cap)),
+       (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
+                               WHERE done_at IS NULL AND author = :author LIMIT :cap)),
+       (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
+                               WHERE done_at IS NULL AND author = :author AND bundle = :bundle LIMIT :cap));
+
+-- name: front_look_light
+-- What somebody who waits wants to know first.
+SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
+       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, r.streamed, r.status
+  FROM job j LEFT JOIN result r ON r.job = j.id
+ WHERE j.id = :row AND j.nonce = :nonce;
+
+-- name: front_look
+-- The first sixteen columns are those of front_look_light.
+SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
+       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, r.streamed, r.status,
+       j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.caller, r.headers_json, r.body
+  FROM job j LEFT JOIN result r ON r.job = j.id
+ WHERE j.id = :row AND j.nonce = :nonce;
+
+-- name: front_chunks
+SELECT seq, data FROM chunk WHERE job = :row AND seq >= :seq ORDER BY seq;
+
+-- name: front_cancel
+-- Somebody asked; a job that is done stays as it is.
+UPDATE job SET cancel = 1 WHERE id = :row AND nonce = :nonce AND state <> 'done';
+
+-- name: front_cancel_waiting
+-- What was not started needs nobody to stop it.
+UPDATE job
+   SET state = 'done', outcome = 'cancelled', done_at = :now, error_kind = 'denied', error_name = 'JobCancelled',
+       error = 'cancelled before it started'
+ WHERE id = :row AND state IN ('queued', 'admitted');
+
+-- name: front_cancel_order
+-- So that the scheduler hears of it, wherever the job stands.
+INSERT INTO orders (verb, args_json, created_at) VALUES ('cancel', json_object('job', :row), :now);
+
+-- name: front_exists
+SELECT 1 FROM job WHERE id = :row AND nonce = :nonce;
+
+-- name: front_lapse
+-- Nobody holds the lease any more: its time is over, or it was of another boot of the machine.  What is idempotent
+-- waits for the next scheduler, which starts it again.
+UPDATE job
+   SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
+       error = 'the scheduler stopped while this ran; it was started and is not started again'
+ WHERE id = :row AND nonce = :nonce AND state = 'running' AND idempotent = 0
+   AND (lease_until < :mono OR NOT EXISTS (SELECT 1 FROM run WHERE run.id = job.run AND run.boot = :boot));
+
+-- name: front_pulse
+SELECT seen_at, draining, ended_at IS NOT NULL FROM run ORDER BY id DESC LIMIT 1;
+
+-- name: front_counts
+SELECT (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued') +
+       (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted'),
+       (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running'),
+       (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL);
+
+-- name: front_runtimes
+SELECT name, mime_json, version, wall FROM runtime ORDER BY name;
+
+-- name: front_jobs
+-- Newest first.
+SELECT id || '-' || nonce, mode, state, outcome, start, author, bundle, version, endpoint, caller,
+       strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', done_at / 1000.0, 'unixepoch'), error_name, error
+  FROM job WHERE id < :before ORDER BY id DESC LIMIT :limit;
+
+-- ---- the workshop: lib/store_work.c ----
+
+-- name: work_run_end_others
+-- A new run begins: nobody else holds the lock, so whoever looks alive was killed.
+UPDATE run SET ended_at = :now WHERE ended_at IS NULL;
+
+-- name: work_run_start
+INSERT INTO run (pid, boot, version, started_at, seen_at) VALUES (:pid, :boot, :version, :now, :now);
+
+-- name: work_run_beat
+UPDATE run SET seen_at = :now, draining = :draining WHERE id = :run;
+
+-- name: work_run_end
+UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
+
+-- name: work_queued
+-- Oldest first.  The index is named: by the primary key it would be a walk over everything ever done.
+SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
+       j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel,
+       r.url, r.path, r.query, r.headers_json, r.body
+  FROM job j INDEXED BY job_queued LEFT JOIN request r ON r.job = j.id
+ WHERE j.state = 'queued' AND j.id > :after
+ ORDER BY j.id LIMIT :max;
+
+-- name: work_job_load
+-- The columns of work_queued.
+SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
+       j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel,
+       r.url, r.path, r.query, r.headers_json, r.body
+  FROM job j LEFT JOIN request r ON r.job = j.id
+ WHERE j.id = :row;
+
+-- name: work_next_admitted
+-- Authors in byte order: each gets its turn.
+SELECT id FROM job INDEXED BY job_admitted
+ WHERE state = 'admitted' AND did > :did AND id > :after ORDER BY did, id LIMIT 1;
+
+-- name: work_next_admitted_of
+SELECT id FROM job INDEXED BY job_admitted
+ WHERE state = 'admitted' AND did = :did AND id > :after ORDER BY id LIMIT 1;
+
+-- name: work_admit
+UPDATE job
+   SET state = 'admitted', did = :did, cid = :cid, runtime = :runtime, wall = :wall, timeout_ms = :timeout_ms,
+       idempotent = :idempotent, admitted_at = :now
+ WHERE id = :row AND state = 'queued';
+
+-- name: work_start
+UPDATE job
+   SET state = 'running', run = :run, instance = :instance, start = :start, lease = lease + 1,
+       lease_until = :lease_until, started_at = :now, attempt = attempt + 1
+ WHERE id = :row AND state = 'admitted'
+RETURNING lease;
+
+-- name: work_again
+UPDATE job
+   SET state = 'admitted', run = NULL, instance = NULL, start = NULL, lease_until = NULL, started_at = NULL
+ WHERE id = :row AND state = 'running' AND lease = :lease;
+
+-- name: work_done
+UPDATE job
+   SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
+       error = :error
+ WHERE id = :row AND state = 'running' AND lease = :lease;
+
+-- name: work_drop
+UPDATE job
+   SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
+       error = :error
+ WHERE id = :row AND state IN ('queued', 'admitted');
+
+-- name: work_result
+-- Written again when a stream's head is followed by its end in a later turn.
+INSERT OR REPLACE INTO result (job, status, headers_json, streamed, body)
+VALUES (:row, :status, :headers_json, :streamed, :body);
+
+-- name: work_chunk
+INSERT INTO chunk (job, seq, data) VALUES (:row, :seq, :data);
+
+-- name: work_log
+INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance, :at, :level, :source, :text);
+
+-- name: work_recover_again
+-- What a dead scheduler had running and may be started twice.
+UPDATE job
+   SET state = 'admitted', run = NULL, instance = NULL, start = NULL, lease_until = NULL, started_at = NULL
+ WHERE state = 'running' AND run <> :run AND idempotent = 1 AND cancel = 0;
+
+-- name: work_recover_lost
+-- And all else it had running.
+UPDATE job
+   SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
+       error = 'the scheduler stopped while this ran; it was started and is not started again'
+ WHERE state = 'running' AND run <> :run;
+
+-- name: work_counts
+SELECT (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued'),
+       (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted'),
+       (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running');
+
+-- name: work_bundle_put
+INSERT INTO bundle (cid, did, name, uri, runtime, code, bytes, dir, record_json, fetched_at, used_at)
+VALUES (:cid, :did, :name, :uri, :runtime, :code, :bytes, :dir, :record_json, :now, :now)
+    ON CONFLICT (cid) DO UPDATE SET dir = excluded.dir, fetched_at = excluded.fetched_at, used_at = excluded.used_at;
+
+-- name: work_version_put
+INSERT INTO version (did, name, version, cid, checked_at) VALUES (:did, :name, :version, :cid, :now)
+    ON CONFLICT (did, name, version) DO UPDATE SET cid = excluded.cid, checked_at = excluded.checked_at;
+
+-- name: work_bundle_get
+SELECT b.cid, b.did, b.name, b.uri, b.runtime, b.code, b.dir, b.record_json, b.bytes, b.fetched_at, v.checked_at
+  FROM version v JOIN bundle b ON b.cid = v.cid
+ WHERE v.did = :did AND v.name = :name AND v.version = :version;
+
+-- name: work_bundle_by_cid
+-- A CID never changes its meaning: checked when it was fetched is checked for ever.
+SELECT cid, did, name, uri, runtime, code, dir, record_json, bytes, fetched_at, fetched_at FROM bundle WHERE cid = :cid;
+
+-- name: work_author_put
+INSERT INTO author (handle, did, pds, checked_at) VALUES (:handle, :did, :pds, :now)
+    ON CONFLICT (handle) DO UPDATE SET did = excluded.did, pds = excluded.pds, checked_at = excluded.checked_at;
+
+-- name: work_author_get
+SELECT did, checked_at FROM author WHERE handle = :handle;
+
+-- name: work_instance_new
+INSERT INTO instance (run, runtime, wall, state, pid, pid_start, started_at, used_at)
+VALUES (:run, :runtime, :wall, 'starting', :pid, :pid_start, :now, :now);
+
+-- name: work_instance_set
+UPDATE instance SET state = :state, cid = coalesce(:cid, cid), calls = :calls, used_at = :now
+ WHERE id = :id AND ended_at IS NULL;
+
+-- name: work_instance_end
+UPDATE instance SET state = 'ended', ended_at = :now, why = :why WHERE id = :id AND ended_at IS NULL;
+
+-- name: work_instance_leftovers
+SELECT id, wall, pid, pid_start FROM instance INDEXED BY instance_live WHERE ended_at IS NULL AND run <> :run ORDER BY id;
+
+-- name: work_runtimes_clear
+DELETE FROM runtime;
+
+-- name: work_runtime_put
+INSERT OR REPLACE INTO runtime (name, mime_json, version, wall, missing, concurrency)
+VALUES (:name, :mime_json, :version, :wall, :missing, :concurrency);
+
+-- name: work_orders
+SELECT id, verb, args_json FROM orders INDEXED BY orders_open WHERE done_at IS NULL ORDER BY id;
+
+-- name: work_order_done
+UPDATE orders SET done_at = :now, note = :note WHERE id = :id AND done_at IS NULL;
+
+-- name: work_prune_sync_to
+-- The next stretch of jobs old enough to lose their bodies: ids grow with time.
+SELECT max(id) FROM (SELECT id, created_at FROM job WHERE id > :after ORDER BY id LIMIT :max) WHERE created_at < :before;
+
+-- name: work_prune_sync_request
+DELETE FROM request WHERE job > :after AND job <= :to AND job IN
+       (SELECT id FROM job WHERE id > :after AND id <= :to AND mode = 'sync' AND state = 'done');
+
+-- name: work_prune_sync_result
+DELETE FROM result WHERE job > :after AND job <= :to AND job IN
+       (SELECT id FROM job WHERE id > :after AND id <= :to AND mode = 'sync' AND state = 'done');
+
+-- name: work_prune_sync_chunk
+DELETE FROM chunk WHERE job IN
+       (SELECT id FROM job WHERE id > :after AND id <= :to AND mode = 'sync' AND state = 'done');
+
+-- name: work_prune_to
+-- The oldest jobs that are old enough to go.
+SELECT max(id) FROM (SELECT id, created_at FROM job WHERE id > 0 ORDER BY id LIMIT :max) WHERE created_at < :before;
+
+-- name: work_prune_request
+DELETE FROM request WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
+-- name: work_prune_result
+DELETE FROM result WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
+-- name: work_prune_chunk
+DELETE FROM chunk WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
+-- name: work_prune_log_of
+DELETE FROM log WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
+-- name: work_prune_job
+DELETE FROM job WHERE id <= :to AND state = 'done';
+
+-- name: work_prune_log
+-- Lines of no job, or of one that is gone.
+DELETE FROM log WHERE id <= (SELECT max(id) FROM (SELECT id, at FROM log WHERE id > 0 ORDER BY id LIMIT :max)
+                              WHERE at < :before);
+
+-- name: work_prune_instance
+DELETE FROM instance WHERE id IN (SELECT id FROM instance WHERE id > 0 ORDER BY id LIMIT :max) AND ended_at < :before;
+
+-- name: work_prune_orders
+DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > 0 ORDER BY id LIMIT :max) AND done_at < :before;
+
+-- name: work_prune_run
+-- The newest stays: /ready reads it.  So does a run that a job still names.
+DELETE FROM run WHERE id < (SELECT max(id) FROM run) AND ended_at < :before
+   AND NOT EXISTS (SELECT 1 FROM job INDEXED BY job_running WHERE state = 'running' AND job.run = run.id);
+
+-- name: work_mark
+-- Something to commit before a checkpoint.
+INSERT OR REPLACE INTO meta (key, value) VALUES ('checkpoint_at', CAST(:now AS TEXT));
+
+-- name: work_free_pages
+SELECT freelist_count FROM pragma_freelist_count;
+
+-- name: work_shrink
+-- Gives some free pages at the end back to the file system.
+PRAGMA incremental_vacuum(256);
+
+-- ---- the desk: lib/store_desk.c and whoever reads ----
+
+-- name: desk_jobs
+-- Newest first, below a row; NULL filters let everything through.
+SELECT * FROM v_jobs
+ WHERE row < coalesce(:before, 9223372036854775807)
+   AND (:state IS NULL OR state = :state) AND (:outcome IS NULL OR outcome = :outcome)
+   AND (:author IS NULL OR author = :author OR did = :author) AND (:bundle IS NULL OR bundle = :bundle)
+ ORDER BY row DESC LIMIT coalesce(:limit, 50);
+
+-- name: desk_job
+-- :id is the public id or the row alone.
+SELECT v.*, r.url, r.headers_json AS request_headers_json, length(r.body) AS request_bytes,
+       a.status, a.headers_json AS response_headers_json, length(a.body) AS response_bytes,
+       (SELECT sum(length(data)) FROM chunk c WHERE c.job = v.row) AS streamed_bytes
+  FROM v_jobs v LEFT JOIN request r ON r.job = v.row LEFT JOIN result a ON a.job = v.row
+ WHERE v.row = CAST(:id AS INTEGER) AND (:id = v.row OR :id = v.id);
+
+-- name: desk_queue
+SELECT * FROM v_queue LIMIT coalesce(:limit, 100);
+
+-- name: desk_logs
+-- Lines after one, of one job.
+SELECT * FROM v_log WHERE row = CAST(:id AS INTEGER) AND line > coalesce(:after, 0) ORDER BY line LIMIT coalesce(:limit, 1000);
+
+-- name: desk_logs_all
+-- Lines after one, of everything.
+SELECT * FROM v_log WHERE line > coalesce(:after, 0) ORDER BY line LIMIT coalesce(:limit, 1000);
+
+-- name: desk_logs_tail
+-- Where the last lines begin: for "logs" without an id.
+SELECT coalesce(min(line), 1) - 1 AS after FROM (SELECT id AS line FROM log WHERE id > 0 ORDER BY id DESC LIMIT coalesce(:limit, 50));
+
+-- name: desk_instances
+-- Live ones; :all = 1 also those lately ended.
+SELECT * FROM v_instances WHERE instance > 0 AND (ended_at IS NULL OR :all = 1)
+ ORDER BY instance DESC LIMIT coalesce(:limit, 100);
+
+-- name: desk_pool
+-- Live instances by runtime and state.
+SELECT runtime, state, count(*) AS instances, sum(calls) AS calls
+  FROM instance INDEXED BY instance_live WHERE ended_at IS NULL GROUP BY runtime, state ORDER BY runtime, state;
+
+-- name: desk_runtimes
+SELECT * FROM v_runtimes ORDER BY name;
+
+-- name: desk_runs
+SELECT * FROM v_runs WHERE run > 0 ORDER BY run DESC LIMIT coalesce(:limit, 10);
+
+-- name: desk_bundles
+SELECT * FROM v_bundles WHERE (:author IS NULL OR author = :author) AND (:name IS NULL OR name = :name)
+ ORDER BY author, name LIMIT coalesce(:limit, 200);
+
+-- name: desk_orders
+SELECT * FROM v_orders WHERE row > 0 ORDER BY row DESC LIMIT coalesce(:limit, 20);
+
+-- name: desk_status
+-- One row about now.
+SELECT r.id AS run, r.pid, r.version, r.draining, r.ended_at IS NOT NULL AS ended, r.seen_at AS seen_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.seen_at / 1000.0, 'unixepoch') AS seen_at,
+       (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued') AS queued,
+       (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted') AS admitted,
+       (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running') AS running,
+       (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL) AS instances
+  FROM run r ORDER BY r.id DESC LIMIT 1;
+
+-- name: desk_scan_today
+-- Walks through today's jobs.
+SELECT * FROM v_today;
+
+-- name: desk_scan_failed
+SELECT * FROM v_failed LIMIT coalesce(:limit, 50);
+
+-- name: desk_order
+INSERT INTO orders (verb, args_json, created_at) VALUES (:verb, :args_json, :now);
+
+-- name: desk_order_look
+SELECT done_at IS NOT NULL, note FROM orders WHERE id = :id;
+
+-- name: desk_bundle
+-- By the record's CID, or what was fetched last of an author (DID or handle) and a name.
+SELECT v.*, b.used_at, b.record_json
+  FROM v_bundles v JOIN bundle b ON b.cid = v.cid
+ WHERE v.cid = :cid
+    OR (v.name = :name AND v.author = coalesce((SELECT a.did FROM author a WHERE a.handle = :author), :author))
+ ORDER BY b.fetched_at DESC LIMIT 1;
+
+-- name: desk_scan_outcomes
+-- Today's calls (UTC) by outcome; those under way by state.
+SELECT coalesce(outcome, state) AS outcome, count(*) AS calls
+  FROM job WHERE created_at >= unixepoch('now', 'start of day') * 1000
+ GROUP BY 1 ORDER BY 2 DESC;

@@ -1,0 +1,107 @@
+-- What people read: sqlite3 -readonly at-rund.db 'select * from v_jobs'.  These names and columns are stable.
+-- Times are ISO 8601 in UTC, durations milliseconds.
+
+-- Every call, oldest first.
+CREATE VIEW v_jobs AS
+SELECT j.id AS row,
+       j.id || '-' || j.nonce AS id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', j.created_at / 1000.0, 'unixepoch') AS asked_at,
+       coalesce(j.caller, 'anonymous') AS asked_by,
+       j.client AS asked_from,
+       j.author || '/' || j.bundle || '/' || j.version || '/' || j.endpoint AS called,
+       j.method,
+       j.mode,
+       j.state,
+       j.outcome,
+       j.start,
+       coalesce(j.started_at, j.done_at) - j.created_at AS waited_ms,
+       j.done_at - j.started_at AS ran_ms,
+       j.attempt AS starts,
+       j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.instance,
+       strftime('%Y-%m-%dT%H:%M:%fZ', j.done_at / 1000.0, 'unixepoch') AS done_at,
+       j.error_name || ': ' || j.error AS error
+  FROM job j;
+
+-- What is not done, in order of acceptance.
+CREATE VIEW v_queue AS
+SELECT j.id AS row,
+       j.id || '-' || j.nonce AS id,
+       j.state,
+       strftime('%Y-%m-%dT%H:%M:%fZ', j.created_at / 1000.0, 'unixepoch') AS asked_at,
+       CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) - j.created_at AS age_ms,
+       j.timeout_ms,
+       j.author || '/' || j.bundle || '/' || j.version || '/' || j.endpoint AS called,
+       j.mode, j.runtime, j.instance, j.cancel AS cancelled
+  FROM job j WHERE j.done_at IS NULL ORDER BY j.id;
+
+-- What did not end well, newest first.
+CREATE VIEW v_failed AS
+SELECT row, id, asked_at, called, outcome, error, waited_ms, ran_ms
+  FROM v_jobs WHERE state = 'done' AND outcome <> 'ok' ORDER BY row DESC;
+
+-- Today (UTC) by bundle and endpoint.
+CREATE VIEW v_today AS
+SELECT author || '/' || bundle || '/' || endpoint AS called,
+       count(*) AS calls,
+       sum(outcome = 'ok') AS ok,
+       sum(outcome = 'error') AS errors,
+       sum(outcome IN ('timeout', 'memory', 'output', 'killed')) AS limits_hit,
+       sum(outcome IN ('refused', 'expired', 'cancelled')) AS not_run,
+       sum(outcome = 'lost') AS lost,
+       sum(state <> 'done') AS open,
+       round(avg(coalesce(started_at, done_at) - created_at), 1) AS mean_waited_ms,
+       round(avg(done_at - started_at), 1) AS mean_ran_ms,
+       max(done_at - started_at) AS longest_ms
+  FROM job WHERE created_at >= unixepoch('now', 'start of day') * 1000
+ GROUP BY author, bundle, endpoint ORDER BY calls DESC;
+
+-- What handlers printed.
+CREATE VIEW v_log AS
+SELECT l.id AS line,
+       l.job AS row,
+       strftime('%Y-%m-%dT%H:%M:%fZ', l.at / 1000.0, 'unixepoch') AS at,
+       l.level, l.source, l.instance, l.text
+  FROM log l;
+
+-- Bundles that were fetched, and which versions mean them at the moment.
+CREATE VIEW v_bundles AS
+SELECT b.did AS author, b.name,
+       (SELECT group_concat(v.version, ', ') FROM version v
+         WHERE v.did = b.did AND v.name = b.name AND v.cid = b.cid) AS versions,
+       b.runtime, b.bytes, b.uri, b.cid, b.code, b.dir,
+       strftime('%Y-%m-%dT%H:%M:%fZ', b.fetched_at / 1000.0, 'unixepoch') AS fetched_at
+  FROM bundle b;
+
+-- Runtime processes, containers and microVMs: live ones, and those that lately ended and why.
+CREATE VIEW v_instances AS
+SELECT i.id AS instance, i.state, i.runtime, i.wall, i.pid, i.calls, i.cid,
+       (SELECT b.did || '/' || b.name FROM bundle b WHERE b.cid = i.cid) AS bundle,
+       strftime('%Y-%m-%dT%H:%M:%fZ', i.started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', i.used_at / 1000.0, 'unixepoch') AS used_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', i.ended_at / 1000.0, 'unixepoch') AS ended_at,
+       i.why, i.run
+  FROM instance i;
+
+-- Each time a scheduler ran.
+CREATE VIEW v_runs AS
+SELECT r.id AS run, r.pid, r.version,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.seen_at / 1000.0, 'unixepoch') AS seen_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', r.ended_at / 1000.0, 'unixepoch') AS ended_at,
+       r.draining
+  FROM run r;
+
+-- What can run here, and why the rest cannot.
+CREATE VIEW v_runtimes AS
+SELECT t.name,
+       (SELECT group_concat(m.value, ', ') FROM json_each(t.mime_json) m) AS mime_types,
+       t.version, t.wall, t.missing, t.concurrency
+  FROM runtime t;
+
+-- What was asked of the scheduler, and what it said.
+CREATE VIEW v_orders AS
+SELECT o.id AS row, o.verb, o.args_json,
+       strftime('%Y-%m-%dT%H:%M:%fZ', o.created_at / 1000.0, 'unixepoch') AS asked_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', o.done_at / 1000.0, 'unixepoch') AS done_at,
+       o.note
+  FROM orders o;
