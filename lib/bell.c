@@ -1,0 +1,133 @@
+#include "lib/bell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/err.h"
+
+#define HEAR_MAX 4096 /* datagrams in one go: whoever rings without end does not keep us from working */
+
+/* An address, and what must stay open while it is used. */
+struct place {
+	struct sockaddr_un sun;
+	int dir;
+};
+
+/*
+ * A socket's path has room for 107 bytes.  A longer one is reached through its directory's descriptor, which /proc
+ * gives a short name.  -1 with errno; names come from rows too, so one that would leave the directory is refused.
+ */
+static int
+place_open(struct place *p, const char *run_dir, const char *name)
+{
+	int n;
+
+	p->dir = -1;
+	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	memset(&p->sun, 0, sizeof p->sun);
+	p->sun.sun_family = AF_UNIX;
+	n = snprintf(p->sun.sun_path, sizeof p->sun.sun_path, "%s/%s.bell", run_dir, name);
+	if (n >= 0 && (size_t)n < sizeof p->sun.sun_path)
+		return 0;
+	p->dir = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (p->dir < 0)
+		return -1;
+	n = snprintf(p->sun.sun_path, sizeof p->sun.sun_path, "/proc/self/fd/%d/%s.bell", p->dir, name);
+	if (n >= 0 && (size_t)n < sizeof p->sun.sun_path)
+		return 0;
+	close(p->dir);
+	p->dir = -1;
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+static void
+place_close(struct place *p)
+{
+	if (p->dir >= 0)
+		close(p->dir);
+}
+
+int
+bell_listen(const char *run_dir, const char *name, struct err *e)
+{
+	struct place p;
+	int fd = -1;
+
+	if (place_open(&p, run_dir, name) != 0)
+		return err_errno(e, "bell %s in %s", name, run_dir);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		err_errno(e, "bell %s", name);
+		goto out;
+	}
+	if (unlink(p.sun.sun_path) != 0 && errno != ENOENT)
+		goto fail;
+	if (bind(fd, (struct sockaddr *)&p.sun, sizeof p.sun) != 0)
+		goto fail;
+	/* bind() obeys the umask, which belongs to the whole process: mend the mode afterwards. */
+	if (chmod(p.sun.sun_path, 0660) != 0)
+		goto fail;
+	goto out;
+fail:
+	err_errno(e, "bell %s/%s.bell", run_dir, name);
+	close(fd);
+	fd = -1;
+out:
+	place_close(&p);
+	return fd;
+}
+
+bool
+bell_hear(int fd)
+{
+	char byte;
+	int n = 0;
+
+	while (n < HEAR_MAX && recv(fd, &byte, 1, MSG_DONTWAIT) >= 0)
+		n++;
+	return n > 0;
+}
+
+void
+bell_close(int fd, const char *run_dir, const char *name)
+{
+	struct place p;
+
+	if (fd < 0)
+		return;
+	close(fd);
+	if (place_open(&p, run_dir, name) != 0)
+		return;
+	unlink(p.sun.sun_path);
+	place_close(&p);
+}
+
+int
+bell_ringer(void)
+{
+	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+void
+bell_ring(int ringer, const char *run_dir, const char *name)
+{
+	int saved = errno;
+	struct place p;
+
+	if (place_open(&p, run_dir, name) == 0) {
+		/* A full queue means that the bell rings already; nobody there, that nobody waits. */
+		(void)!sendto(ringer, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&p.sun, sizeof p.sun);
+		place_close(&p);
+	}
+	errno = saved;
+}
