@@ -1,0 +1,345 @@
+#include "lib/store_front.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/err.h"
+#include "lib/store_internal.h"
+
+static int
+insert_request(struct store *s, const struct front_job *j, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_ENQUEUE_REQUEST, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_ENQUEUE_REQUEST_JOB, j->id.row);
+	bind_text(q, FRONT_ENQUEUE_REQUEST_URL, j->url);
+	bind_text(q, FRONT_ENQUEUE_REQUEST_PATH, j->path);
+	bind_text(q, FRONT_ENQUEUE_REQUEST_QUERY, j->query);
+	bind_text(q, FRONT_ENQUEUE_REQUEST_HEADERS_JSON, j->headers_json);
+	bind_blob(q, FRONT_ENQUEUE_REQUEST_BODY, j->body_bytes > 0 ? j->body : NULL, j->body_bytes);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
+front_enqueue(struct store *s, struct front_job *j, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_ENQUEUE, e);
+
+	if (q == NULL)
+		return -1;
+	sqlite3_bind_text(q, FRONT_ENQUEUE_NONCE, j->id.nonce, JOB_NONCE_LEN, SQLITE_STATIC);
+	bind_text(q, FRONT_ENQUEUE_MODE, j->mode == JOB_SYNC ? "sync" : "async");
+	bind_text(q, FRONT_ENQUEUE_AUTHOR, j->author);
+	bind_text(q, FRONT_ENQUEUE_BUNDLE, j->bundle);
+	bind_text(q, FRONT_ENQUEUE_VERSION, j->version);
+	bind_text(q, FRONT_ENQUEUE_ENDPOINT, j->endpoint);
+	bind_text(q, FRONT_ENQUEUE_METHOD, j->method);
+	bind_text(q, FRONT_ENQUEUE_CALLER, j->caller);
+	bind_text(q, FRONT_ENQUEUE_CLIENT, j->client);
+	bind_int(q, FRONT_ENQUEUE_TIMEOUT_MS, j->timeout_ms);
+	bind_text(q, FRONT_ENQUEUE_BELL, j->bell);
+	bind_int(q, FRONT_ENQUEUE_CREATED_AT, j->created_at);
+	if (store_run(s, q, e) < 0)
+		return -1;
+	j->id.row = sqlite3_last_insert_rowid(s->db);
+	return insert_request(s, j, e);
+}
+
+int
+front_load(struct store *s, const char *author, const char *bundle, int64_t cap, struct front_load *out, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_LOAD, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_LOAD_CAP, cap);
+	bind_text(q, FRONT_LOAD_AUTHOR, author);
+	bind_text(q, FRONT_LOAD_BUNDLE, bundle);
+	if (store_row(s, q, e) < 0)
+		return -1;
+	out->total = see_int(q, 0);
+	out->author = see_int(q, 1);
+	out->bundle = see_int(q, 2);
+	store_done(q);
+	return 0;
+}
+
+/* --- looking --- */
+
+static void
+view_light(struct front_view *v, sqlite3_stmt *q)
+{
+	int c = 0;
+
+	v->mode = strcmp(see_text(q, c++), "async") == 0 ? JOB_ASYNC : JOB_SYNC;
+	v->state = (enum job_state)job_state_parse(see_text(q, c++));
+	v->outcome = (enum job_outcome)job_outcome_parse(see_text(q, c++));
+	v->start = (enum job_start)job_start_parse(see_text(q, c++));
+	v->created_at = see_int(q, c++);
+	v->admitted_at = see_int(q, c++);
+	v->started_at = see_int(q, c++);
+	v->done_at = see_int(q, c++);
+	v->timeout_ms = see_int(q, c++);
+	v->lease_until = see_int(q, c++);
+	v->error_kind = take_text(q, c++);
+	v->error_name = take_text(q, c++);
+	v->error = take_text(q, c++);
+	v->cancel = see_int(q, c++) != 0;
+	v->has_result = sqlite3_column_type(q, c) != SQLITE_NULL;
+	v->streamed = see_int(q, c++) != 0;
+	v->status = (int)see_int(q, c);
+}
+
+static void
+view_whole(struct front_view *v, sqlite3_stmt *q)
+{
+	const void *body;
+	int c = 16;
+
+	v->author = take_text(q, c++);
+	v->bundle = take_text(q, c++);
+	v->version = take_text(q, c++);
+	v->endpoint = take_text(q, c++);
+	v->did = take_text(q, c++);
+	v->cid = take_text(q, c++);
+	v->runtime = take_text(q, c++);
+	v->wall = take_text(q, c++);
+	v->caller = take_text(q, c++);
+	v->headers_json = take_text(q, c++);
+	body = sqlite3_column_blob(q, c);
+	v->body_bytes = (size_t)sqlite3_column_bytes(q, c);
+	v->body = body != NULL ? mem_strn(body, v->body_bytes) : NULL;
+}
+
+_Static_assert((int)FRONT_LOOK_ROW == (int)FRONT_LOOK_LIGHT_ROW && (int)FRONT_LOOK_NONCE == (int)FRONT_LOOK_LIGHT_NONCE,
+    "the two ways to look take the same parameters");
+
+int
+front_look(struct store *s, const struct job_id *id, bool light, struct front_view *v, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, light ? SQL_FRONT_LOOK_LIGHT : SQL_FRONT_LOOK, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_LOOK_ROW, id->row);
+	bind_text(q, FRONT_LOOK_NONCE, id->nonce);
+	if ((rc = store_row(s, q, e)) < 0)
+		return -1;
+	if (rc == 0)
+		return err_named(e, ERR_NOTFOUND, "JobNotFound", "no such job, or it was long ago");
+	memset(v, 0, sizeof *v);
+	v->id = *id;
+	view_light(v, q);
+	if (!light)
+		view_whole(v, q);
+	store_done(q);
+	return 0;
+}
+
+void
+front_view_clear(struct front_view *v)
+{
+	free(v->author);
+	free(v->bundle);
+	free(v->version);
+	free(v->endpoint);
+	free(v->did);
+	free(v->cid);
+	free(v->runtime);
+	free(v->wall);
+	free(v->caller);
+	free(v->error_kind);
+	free(v->error_name);
+	free(v->error);
+	free(v->headers_json);
+	free(v->body);
+	memset(v, 0, sizeof *v);
+}
+
+int
+front_chunks(struct store *s, int64_t row, int64_t seq, size_t max_bytes, struct buf *out, int64_t *next, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_CHUNKS, e);
+	size_t before = out->len;
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	*next = seq;
+	bind_int(q, FRONT_CHUNKS_ROW, row);
+	bind_int(q, FRONT_CHUNKS_SEQ, seq);
+	while ((rc = store_step(s, q, e)) == 1) {
+		size_t n = (size_t)sqlite3_column_bytes(q, 1);
+
+		if (out->len > before && out->len - before + n > max_bytes) {
+			store_done(q);
+			return 0;
+		}
+		buf_add(out, sqlite3_column_blob(q, 1), n);
+		*next = see_int(q, 0) + 1;
+	}
+	return rc;
+}
+
+/* --- asking for its end --- */
+
+static int
+run_for(struct store *s, enum sql which, int row_at, int64_t row, int nonce_at, const char *nonce, int now_at, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, which, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, row_at, row);
+	if (nonce_at > 0)
+		bind_text(q, nonce_at, nonce);
+	if (now_at > 0)
+		bind_int(q, now_at, clock_wall_ms());
+	return store_run(s, q, e);
+}
+
+static int
+job_exists(struct store *s, const struct job_id *id, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_EXISTS, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_EXISTS_ROW, id->row);
+	bind_text(q, FRONT_EXISTS_NONCE, id->nonce);
+	if ((rc = store_row(s, q, e)) < 0)
+		return -1;
+	store_done(q);
+	return rc == 1 ? 0 : err_named(e, ERR_NOTFOUND, "JobNotFound", "no such job, or it was long ago");
+}
+
+static int
+cancel(struct store *s, const struct job_id *id, struct err *e)
+{
+	int changed = run_for(s, SQL_FRONT_CANCEL, FRONT_CANCEL_ROW, id->row, FRONT_CANCEL_NONCE, id->nonce, 0, e);
+
+	if (changed < 0)
+		return -1;
+	if (changed == 0)
+		return job_exists(s, id, e);
+	if (run_for(s, SQL_FRONT_CANCEL_WAITING, FRONT_CANCEL_WAITING_ROW, id->row, 0, NULL, FRONT_CANCEL_WAITING_NOW, e) < 0)
+		return -1;
+	return run_for(s, SQL_FRONT_CANCEL_ORDER, FRONT_CANCEL_ORDER_ROW, id->row, 0, NULL, FRONT_CANCEL_ORDER_NOW, e) < 0
+	    ? -1 : 0;
+}
+
+int
+front_cancel(struct store *s, const struct job_id *id, struct err *e)
+{
+	bool mine;
+
+	if (store_enter(s, &mine, e) != 0)
+		return -1;
+	return store_leave(s, mine, cancel(s, id, e), e);
+}
+
+bool
+front_lapse(struct store *s, const struct job_id *id, int64_t mono_now_ms, const char *boot, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_LAPSE, e);
+
+	if (q == NULL)
+		return false;
+	bind_int(q, FRONT_LAPSE_NOW, clock_wall_ms());
+	bind_int(q, FRONT_LAPSE_ROW, id->row);
+	bind_text(q, FRONT_LAPSE_NONCE, id->nonce);
+	bind_int(q, FRONT_LAPSE_MONO, mono_now_ms);
+	bind_text(q, FRONT_LAPSE_BOOT, boot);
+	return store_run(s, q, e) == 1;
+}
+
+/* --- the runner as a whole --- */
+
+int
+front_pulse(struct store *s, struct front_pulse *p, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_PULSE, e);
+	int rc;
+
+	if (q == NULL || (rc = store_row(s, q, e)) < 0)
+		return -1;
+	memset(p, 0, sizeof *p);
+	if (rc == 1) {
+		p->any = true;
+		p->seen_at = see_int(q, 0);
+		p->draining = see_int(q, 1) != 0;
+		p->ended = see_int(q, 2) != 0;
+		store_done(q);
+	}
+	if ((q = store_use(s, SQL_FRONT_COUNTS, e)) == NULL || store_row(s, q, e) < 0)
+		return -1;
+	p->queued = see_int(q, 0);
+	p->running = see_int(q, 1);
+	p->instances = see_int(q, 2);
+	store_done(q);
+	return 0;
+}
+
+static void
+member(struct buf *b, const char *key, const char *value)
+{
+	buf_fmt(b, ",\"%s\":", key);
+	buf_json_str(b, value);
+}
+
+int
+front_runtimes(struct store *s, struct buf *json, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_RUNTIMES, e);
+	const char *sep = "";
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	buf_char(json, '[');
+	while ((rc = store_step(s, q, e)) == 1) {
+		buf_fmt(json, "%s{\"name\":", sep);
+		buf_json_str(json, see_text(q, 0));
+		buf_fmt(json, ",\"mimeTypes\":%s", see_text(q, 1));
+		member(json, "version", see_text(q, 2));
+		member(json, "wall", see_text(q, 3));
+		buf_fmt(json, ",\"available\":%s}", see_text(q, 3) != NULL ? "true" : "false");
+		sep = ",";
+	}
+	buf_char(json, ']');
+	return rc;
+}
+
+int
+front_jobs(struct store *s, int64_t before, int limit, struct buf *json, struct err *e)
+{
+	static const char *const keys[] = { "id", "mode", "state", "outcome", "start", "author", "bundle", "version",
+		"endpoint", "caller", "createdAt", "startedAt", "doneAt", "error", "message" };
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_JOBS, e);
+	const char *sep = "";
+	size_t i;
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_JOBS_BEFORE, before > 0 ? before : INT64_MAX);
+	bind_int(q, FRONT_JOBS_LIMIT, limit);
+	buf_char(json, '[');
+	while ((rc = store_step(s, q, e)) == 1) {
+		buf_fmt(json, "%s{\"id\":", sep);
+		buf_json_str(json, see_text(q, 0));
+		for (i = 1; i < sizeof keys / sizeof *keys; i++)
+			if (see_text(q, (int)i) != NULL)
+				member(json, keys[i], see_text(q, (int)i));
+		buf_char(json, '}');
+		sep = ",";
+	}
+	buf_char(json, ']');
+	return rc;
+}
