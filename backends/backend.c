@@ -1,0 +1,110 @@
+#include "backends/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/backends.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+
+/* In order of strength: `auto` takes the first that works. */
+static const struct backend *const walls[] = { &backend_none };
+#define WALLS (sizeof walls / sizeof walls[0])
+
+const struct backend *
+backend_at(size_t i)
+{
+	return i < WALLS ? walls[i] : NULL;
+}
+
+static void
+list_clear(struct conf_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->item[i]);
+	free(l->item);
+	*l = (struct conf_list){ NULL, 0 };
+}
+
+void
+plan_clear(struct plan *p)
+{
+	list_clear(&p->argv);
+	list_clear(&p->env);
+	list_clear(&p->read_only);
+	list_clear(&p->read_write);
+	free(p->cwd);
+	memset(p, 0, sizeof *p);
+}
+
+static bool
+is_loopback(const char *host, size_t n)
+{
+	return (n >= 4 && strncmp(host, "127.", 4) == 0) || (n == 3 && strncmp(host, "::1", 3) == 0) ||
+	    (n >= 5 && strncmp(host, "[::1]", 5) == 0) || (n == 9 && strncmp(host, "localhost", 9) == 0);
+}
+
+/* Nobody's code from anywhere behind no wall: only where nobody but this machine can call it. */
+static int
+none_allowed(const struct conf *c, struct err *e)
+{
+	const char *url = c->web.public_url, *host;
+
+	if (strcmp(c->access.mode, "open") != 0)
+		return 0;
+	if (c->port != 0 && c->web.bind != NULL && !is_loopback(c->web.bind, strlen(c->web.bind)))
+		return err_set(e, ERR_DENIED, "isolation = none with access.mode = open on web.bind = %s: everybody could run "
+		    "code here; bind to 127.0.0.1 or set an allowlist", c->web.bind);
+	host = url != NULL ? strstr(url, "://") : NULL;
+	if (host != NULL && !is_loopback(host + 3, strcspn(host + 3, host[3] == '[' ? "/" : ":/")))
+		return err_set(e, ERR_DENIED, "isolation = none with access.mode = open behind web.public_url = %s: everybody "
+		    "could run code here; set an allowlist", url);
+	return 0;
+}
+
+static const struct backend *
+by_name(const struct conf *c, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < WALLS; i++) {
+		if (strcmp(walls[i]->name, c->isolation) != 0)
+			continue;
+		return walls[i]->probe(c, e) == 0 ? walls[i] : NULL;
+	}
+	err_set(e, ERR_INPUT, "isolation = %s is not built into this version", c->isolation);
+	return NULL;
+}
+
+static const struct backend *
+strongest(const struct conf *c, struct buf *why, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < WALLS; i++) {
+		struct err no = ERR_INIT;
+
+		if (walls[i] == &backend_none && !c->dev)
+			err_set(&no, ERR_DENIED, "it is no isolation: only by name or with --dev");
+		else if (walls[i]->probe(c, &no) == 0)
+			return walls[i];
+		if (why != NULL)
+			buf_fmt(why, "%s: %s\n", walls[i]->name, no.text);
+	}
+	err_set(e, ERR_INPUT, "isolation = auto: no wall works here, and none is only chosen by name; use --dev on your own "
+	    "machine, or isolation = none for authors you trust as yourself");
+	return NULL;
+}
+
+const struct backend *
+backend_choose(const struct conf *c, struct buf *why, struct err *e)
+{
+	const struct backend *b;
+
+	b = c->isolation == NULL || strcmp(c->isolation, "auto") == 0 ? strongest(c, why, e) : by_name(c, e);
+	if (b == &backend_none && none_allowed(c, e) != 0)
+		return NULL;
+	return b;
+}
