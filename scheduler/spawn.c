@@ -1,0 +1,435 @@
+/*
+ * vfork: the child borrows our memory until it executes, so that starting a process costs the same however large
+ * the daemon is (facts/performance.md: fork from 200 MB is ten times slower).  Therefore everything the child needs
+ * is made ready before, the child makes system calls only, and no signal handler may run in it.
+ *
+ * Children are reaped in one place, on SIGCHLD: those in the table are told, all others were left behind by an
+ * instance and came to us because we are its subreaper; they are killed.
+ */
+#include "scheduler/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backends/backend.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+#include "scheduler/loop.h"
+
+/* Bits that Debian 12's headers do not know yet; the kernel's ABI number says which of them exist. */
+#define FS_REFER     (1ULL << 13) /* ABI 2 */
+#define FS_TRUNCATE  (1ULL << 14) /* ABI 3 */
+#define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
+#define FS_READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define FS_ALL  ((1ULL << 13) - 1)
+#define FS_FILE (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE \
+		| FS_TRUNCATE | FS_IOCTL_DEV)
+
+struct child {
+	pid_t pid;
+	int pidfd;
+	spawn_end_fn *fn;
+	void *arg;
+};
+
+static struct child *children;
+static size_t child_count, child_room;
+static int signal_fd = -1;
+
+/* --- reaping --- */
+
+static void
+forget_child(size_t i)
+{
+	close(children[i].pidfd);
+	children[i] = children[--child_count];
+}
+
+static void
+reaped(pid_t pid, int status)
+{
+	size_t i;
+
+	for (i = 0; i < child_count; i++) {
+		if (children[i].pid == pid) {
+			struct child c = children[i];
+
+			forget_child(i);
+			c.fn(c.arg, status);
+			return;
+		}
+	}
+}
+
+/* A child that is not in the table was started by an instance and outlived its parent. */
+static void
+kill_strays(void)
+{
+	char path[64], list[4096], *p, *end;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, list, sizeof list - 1);
+	close(fd);
+	if (n <= 0)
+		return;
+	list[n] = '\0';
+	for (p = list; *p != '\0'; p = end) {
+		long pid = strtol(p, &end, 10);
+		size_t i;
+
+		if (end == p || (*end != ' ' && *end != '\0'))
+			return;
+		while (*end == ' ')
+			end++;
+		for (i = 0; i < child_count && children[i].pid != pid; i++)
+			;
+		if (i == child_count && pid > 1)
+			kill((pid_t)pid, SIGKILL);
+	}
+}
+
+static void
+on_child(void *arg, uint32_t events)
+{
+	struct signalfd_siginfo si;
+	siginfo_t who = { .si_pid = 0 };
+	int status;
+
+	(void)arg;
+	(void)events;
+	while (read(signal_fd, &si, sizeof si) == sizeof si)
+		;
+	while (waitid(P_ALL, 0, &who, WEXITED | WNOHANG | WNOWAIT) == 0 && who.si_pid > 0) {
+		/* As long as it is not reaped, the number of its group is nobody else's. */
+		kill(-who.si_pid, SIGKILL);
+		if (waitpid(who.si_pid, &status, WNOHANG) == who.si_pid)
+			reaped(who.si_pid, status);
+		who.si_pid = 0;
+	}
+	kill_strays();
+}
+
+int
+spawn_open(struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+		return err_errno(e, "become subreaper");
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signal_fd < 0)
+		return err_errno(e, "signalfd");
+	loop_watch(signal_fd, EPOLLIN, on_child, NULL);
+	return 0;
+}
+
+void
+spawn_close(void)
+{
+	loop_forget(signal_fd);
+	close(signal_fd);
+	signal_fd = -1;
+	while (child_count > 0)
+		forget_child(child_count - 1);
+	free(children);
+	children = NULL;
+	child_room = 0;
+}
+
+/* --- Landlock: the rules are made here, the child only takes them upon itself --- */
+
+int
+spawn_landlock_abi(void)
+{
+	long v = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	return v > 0 ? (int)v : 0;
+}
+
+static void
+landlock_allow(int ruleset, const struct conf_list *paths, uint64_t access)
+{
+	size_t i;
+
+	for (i = 0; i < paths->n; i++) {
+		struct landlock_path_beneath_attr rule = { .allowed_access = access };
+		struct stat st;
+
+		rule.parent_fd = open(paths->item[i], O_PATH | O_CLOEXEC);
+		if (rule.parent_fd < 0)
+			continue; /* what is not there needs no permission */
+		if (fstat(rule.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
+			rule.allowed_access &= FS_FILE;
+		syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+		close(rule.parent_fd);
+	}
+}
+
+/* A ruleset, or -1 when the kernel has none: best effort, the log says which ABI it is. */
+static int
+landlock_prepare(const struct plan *p)
+{
+	struct landlock_ruleset_attr attr = { .handled_access_fs = FS_ALL };
+	int abi = p->landlock ? spawn_landlock_abi() : 0, fd;
+
+	if (abi < 1)
+		return -1;
+	attr.handled_access_fs |= abi >= 2 ? FS_REFER : 0;
+	attr.handled_access_fs |= abi >= 3 ? FS_TRUNCATE : 0;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+	if (fd < 0)
+		return -1;
+	landlock_allow(fd, &p->read_only, FS_READ);
+	landlock_allow(fd, &p->read_write, attr.handled_access_fs);
+	return fd;
+}
+
+/* --- starting --- */
+
+struct start {
+	char **argv, **env;
+	const struct plan *plan;
+	int null_fd, out_fd, err_fd, fd3, landlock_fd;
+	sigset_t mask;
+	pid_t parent;
+	const char *failed; /* what the child could not do, with its errno: the memory is shared */
+	int error;
+};
+
+static void
+child_fail(struct start *s, const char *what)
+{
+	s->failed = what;
+	s->error = errno;
+	_exit(127);
+}
+
+/* In the child, in our memory: system calls only. */
+static void
+child_run_plan(struct start *s)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	size_t i;
+	int sig;
+
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != s->parent)
+		_exit(127);
+	for (sig = 1; sig < 32; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			sigaction(sig, &dfl, NULL);
+	if (dup2(s->null_fd, 0) < 0 || dup2(s->out_fd, 1) < 0 || dup2(s->err_fd, 2) < 0)
+		child_fail(s, "dup2");
+	if (s->fd3 >= 0 && dup2(s->fd3, 3) < 0)
+		child_fail(s, "dup2");
+	if (s->plan->cwd != NULL && chdir(s->plan->cwd) != 0)
+		child_fail(s, "chdir");
+	for (i = 0; i < s->plan->limits; i++) {
+		struct rlimit r = { s->plan->limit[i].value, s->plan->limit[i].value };
+
+		if (setrlimit((__rlimit_resource_t)s->plan->limit[i].resource, &r) != 0)
+			child_fail(s, "setrlimit");
+	}
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (s->landlock_fd >= 0 && syscall(SYS_landlock_restrict_self, s->landlock_fd, 0) != 0)
+		child_fail(s, "landlock_restrict_self");
+	if (syscall(SYS_close_range, s->fd3 >= 0 ? 4u : 3u, ~0u, 0) != 0)
+		child_fail(s, "close_range");
+	sigprocmask(SIG_SETMASK, &s->mask, NULL);
+	execve(s->argv[0], s->argv, s->env);
+	child_fail(s, "execute");
+}
+
+/* vfork wants a frame of its own: what the child writes to locals is ours. */
+static pid_t __attribute__((noinline))
+fork_and_exec(struct start *s)
+{
+	sigset_t all, mine;
+	pid_t pid;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &mine);
+	sigemptyset(&s->mask);
+	s->parent = getpid();
+	pid = vfork();
+	if (pid == 0)
+		child_run_plan(s);
+	sigprocmask(SIG_SETMASK, &mine, NULL);
+	return pid;
+}
+
+/* Descriptors that the child gets must not lie where dup2 puts others. */
+static int
+high_fd(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+
+	close(fd);
+	return high;
+}
+
+static char **
+vector(const struct conf_list *l)
+{
+	char **v = mem_array(l->n + 1, sizeof *v);
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		v[i] = l->item[i];
+	return v;
+}
+
+static int
+open_output(bool pipes, int *ours, int *theirs, struct err *e)
+{
+	int p[2];
+
+	*ours = -1;
+	if (!pipes) {
+		*theirs = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+		return *theirs < 0 ? err_errno(e, "dup of standard error") : 0;
+	}
+	if (pipe2(p, O_CLOEXEC) != 0)
+		return err_errno(e, "pipe");
+	fcntl(p[0], F_SETFL, O_NONBLOCK);
+	*ours = p[0];
+	*theirs = high_fd(p[1]);
+	return *theirs < 0 ? err_errno(e, "dup") : 0;
+}
+
+static void
+close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+remember(pid_t pid, int pidfd, spawn_end_fn *fn, void *arg)
+{
+	if (child_count == child_room) {
+		child_room = child_room * 2 + 16;
+		children = mem_grow(children, child_room * sizeof *children);
+	}
+	children[child_count++] = (struct child){ pid, pidfd, fn, arg };
+}
+
+int
+spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, void *arg, struct spawned *out, struct err *e)
+{
+	struct start s = { .plan = p, .null_fd = -1, .out_fd = -1, .err_fd = -1, .fd3 = -1, .landlock_fd = -1 };
+	int rc = -1;
+
+	*out = (struct spawned){ 0, -1, 0, -1, -1 };
+	s.argv = vector(&p->argv);
+	s.env = vector(&p->env);
+	s.null_fd = high_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+	s.fd3 = fd3 >= 0 ? fcntl(fd3, F_DUPFD_CLOEXEC, 10) : -1;
+	if (s.null_fd < 0 || (fd3 >= 0 && s.fd3 < 0)) {
+		err_errno(e, "open /dev/null");
+		goto out;
+	}
+	if (open_output(pipes, &out->out_fd, &s.out_fd, e) != 0 || open_output(pipes, &out->err_fd, &s.err_fd, e) != 0)
+		goto out;
+	s.landlock_fd = landlock_prepare(p);
+	out->pid = fork_and_exec(&s);
+	if (out->pid < 0) {
+		out->pid = 0;
+		err_errno(e, "fork");
+		goto out;
+	}
+	if (s.failed != NULL) {
+		waitpid(out->pid, NULL, 0);
+		errno = s.error;
+		err_errno(e, "start %s: %s", p->argv.item[0], s.failed);
+		out->pid = 0;
+		goto out;
+	}
+	out->pidfd = (int)syscall(SYS_pidfd_open, out->pid, 0);
+	out->start = spawn_pid_start(out->pid);
+	remember(out->pid, out->pidfd, fn, arg);
+	rc = 0;
+out:
+	if (rc != 0) {
+		close_fd(out->out_fd);
+		close_fd(out->err_fd);
+		out->out_fd = out->err_fd = -1;
+	}
+	close_fd(s.null_fd);
+	close_fd(s.out_fd);
+	close_fd(s.err_fd);
+	close_fd(s.fd3);
+	close_fd(s.landlock_fd);
+	free(s.argv);
+	free(s.env);
+	return rc;
+}
+
+void
+spawn_kill(const struct spawned *s, int sig)
+{
+	size_t i;
+
+	for (i = 0; i < child_count && children[i].pid != s->pid; i++)
+		;
+	if (s->pid <= 1 || i == child_count)
+		return; /* reaped: the number may be somebody else's by now */
+	kill(-s->pid, sig);
+	if (children[i].pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, children[i].pidfd, sig, NULL, 0);
+}
+
+const char *
+spawn_status(int status, char *buf, size_t n)
+{
+	if (WIFEXITED(status))
+		snprintf(buf, n, "exit status %d", WEXITSTATUS(status));
+	else
+		snprintf(buf, n, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return buf;
+}
+
+int64_t
+spawn_pid_start(pid_t pid)
+{
+	char path[64], text[1024], *p;
+	ssize_t n;
+	int fd, i;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	p = strrchr(text, ')'); /* the name may hold anything, also spaces and brackets */
+	for (i = 2; p != NULL && i < 22; i++)
+		p = strchr(p + 1, ' ');
+	return p != NULL ? strtoll(p + 1, NULL, 10) : 0;
+}
