@@ -1,0 +1,966 @@
+#include "scheduler/instance.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backends/backend.h"
+#include "backends/runtime.h"
+#include "lib/buf.h"
+#include "lib/bundle.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/frame.h"
+#include "lib/mem.h"
+#include "scheduler/catalog.h"
+#include "scheduler/collect.h"
+#include "scheduler/loop.h"
+#include "scheduler/spawn.h"
+#include "scheduler/turn.h"
+
+#define START_MS      10000 /* from exec to HELLO */
+#define LOAD_MS       10000 /* from LOAD to READY: the bundle's top level runs */
+#define EXIT_MS       200   /* from the end of its socket to its exit */
+#define READ_ROOM     65536
+#define READ_A_TURN   (1u << 20)
+#define PLACES_MAX    64
+
+struct call {
+	struct instance *instance;
+	struct job *job;  /* NULL: abandoned */
+	uint32_t number;  /* 0: the place is free */
+	bool head;
+	char why[160];    /* of the kill when the grace has passed */
+	struct loop_timer grace;
+};
+
+/* A pipe of the process: lines become log rows. */
+struct pipe_end {
+	struct instance *instance;
+	const char *source; /* "stdout", "stderr" */
+	int fd;
+	struct buf line;
+	bool skips;         /* the rest of a line that was too long */
+};
+
+struct instance {
+	int64_t n, id;
+	enum instance_state state;
+	const struct runtime *runtime;
+	struct code *code;
+	char *dir, *key, *version;
+	struct spawned process;
+	int listen_fd, fd;
+	bool writes; /* EPOLLOUT is wanted */
+	struct pipe_end out_pipe, err_pipe;
+	struct buf in, out;
+	size_t out_at;
+	struct call *call;
+	int places, busy;
+	uint32_t last_number;
+	int64_t calls, used_ms, bound_ms;
+	bool was_blank, out_of_memory;
+	char why[256];
+	struct loop_timer timer;
+};
+
+static const struct conf *conf;
+static const struct backend *wall;
+static const struct instance_events *on;
+
+void
+instance_setup(const struct conf *c, const struct backend *w, const struct instance_events *events)
+{
+	conf = c;
+	wall = w;
+	on = events;
+}
+
+/* --- calls --- */
+
+static struct call *
+call_find(struct instance *i, uint32_t number)
+{
+	int k;
+
+	for (k = 0; k < i->places; k++)
+		if (i->call[k].number == number && number != 0)
+			return &i->call[k];
+	return NULL;
+}
+
+static void
+call_free(struct call *c)
+{
+	loop_stop(&c->grace);
+	c->number = 0;
+	c->job = NULL;
+	c->instance->busy--;
+	c->instance->used_ms = loop_now_ms();
+}
+
+/* --- the end --- */
+
+static void
+close_socket(struct instance *i)
+{
+	if (i->listen_fd >= 0) {
+		loop_forget(i->listen_fd);
+		close(i->listen_fd);
+	}
+	if (i->fd >= 0) {
+		loop_forget(i->fd);
+		close(i->fd);
+	}
+	i->listen_fd = i->fd = -1;
+}
+
+static void
+on_grace(void *arg)
+{
+	struct instance *i = arg;
+
+	spawn_kill(&i->process, SIGKILL);
+}
+
+void
+instance_stop(struct instance *i, const char *why)
+{
+	if (i->state != INSTANCE_ENDING)
+		snprintf(i->why, sizeof i->why, "%s", why);
+	i->state = INSTANCE_ENDING;
+	close_socket(i);
+	loop_stop(&i->timer);
+	spawn_kill(&i->process, SIGKILL);
+}
+
+/* The executor closed its end: most likely it is exiting, and how says more than that it did. */
+static void
+socket_ended(struct instance *i)
+{
+	close_socket(i);
+	if (i->state == INSTANCE_ENDING)
+		return;
+	i->state = INSTANCE_ENDING;
+	loop_after(&i->timer, EXIT_MS, on_grace, i);
+}
+
+static void
+protocol_error(struct instance *i, const char *what)
+{
+	char why[200];
+
+	snprintf(why, sizeof why, "protocol error: %.180s", what);
+	instance_stop(i, why);
+}
+
+/* What is told of the calls that were under way. */
+static enum job_outcome
+death(const struct instance *i, int status, struct err *why)
+{
+	char how[80], limit[64];
+
+	spawn_status(status, how, sizeof how);
+	if (i->out_of_memory) {
+		collect_limit_bytes("limits.memory", conf->limits.memory, limit, sizeof limit);
+		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's process ran out of memory while the call ran, %s",
+		    limit);
+		return OUTCOME_MEMORY;
+	}
+	if (i->why[0] != '\0')
+		err_named(why, ERR_REMOTE, "InstanceKilled", "the bundle's process was stopped while the call ran: %s",
+		    i->why);
+	else
+		err_named(why, ERR_REMOTE, "InstanceDied", "the bundle's process ended with %s while the call ran", how);
+	return OUTCOME_KILLED;
+}
+
+static void drain(struct instance *i);
+static void pipe_close(struct pipe_end *p);
+
+static void
+on_exit_of(void *arg, int status)
+{
+	struct instance *i = arg;
+	struct err why = ERR_INIT;
+	enum job_outcome outcome;
+	char how[80];
+	int k;
+
+	drain(i); /* what it said before it went */
+	i->state = INSTANCE_ENDING;
+	close_socket(i);
+	pipe_close(&i->out_pipe);
+	pipe_close(&i->err_pipe);
+	loop_stop(&i->timer);
+	outcome = death(i, status, &why);
+	for (k = 0; k < i->places; k++) {
+		struct job *j = i->call[k].job;
+
+		if (i->call[k].number == 0)
+			continue;
+		call_free(&i->call[k]);
+		if (j != NULL)
+			on->lost(i, j, outcome, &why);
+	}
+	if (i->why[0] == '\0')
+		snprintf(i->why, sizeof i->why, "ended with %s", spawn_status(status, how, sizeof how));
+	i->process.pid = 0;
+	on->gone(i, i->why);
+}
+
+/* --- frames of the far end --- */
+
+static void
+got_hello(struct instance *i, const struct frame *f)
+{
+	struct err e = ERR_INIT;
+
+	if (i->state != INSTANCE_STARTING || f->call != 0) {
+		protocol_error(i, "HELLO out of turn");
+		return;
+	}
+	if (collect_hello(f->data, f->length, &i->version, &e) != 0) {
+		protocol_error(i, e.text);
+		return;
+	}
+	loop_stop(&i->timer);
+	i->state = INSTANCE_BLANK;
+	i->used_ms = loop_now_ms();
+	on->blank(i);
+}
+
+static void
+got_ready(struct instance *i, const struct frame *f)
+{
+	if (i->state != INSTANCE_LOADING || f->call != 0) {
+		protocol_error(i, "READY out of turn");
+		return;
+	}
+	loop_stop(&i->timer);
+	i->state = INSTANCE_WARM;
+	i->used_ms = loop_now_ms();
+	on->warm(i);
+}
+
+static void
+got_head(struct instance *i, const struct frame *f)
+{
+	struct call *c = call_find(i, f->call);
+	struct err e = ERR_INIT;
+	struct job *j;
+	char *headers = NULL;
+	int status = 0;
+
+	if (c == NULL || c->head) {
+		protocol_error(i, "HEAD out of turn");
+		return;
+	}
+	c->head = true;
+	j = c->job;
+	if (j != NULL && collect_head(f->data, f->length, conf->limits.header, &status, &headers, &e) != 0) {
+		if (f->last)
+			call_free(c);
+		on->bad(i, j, &e);
+		return;
+	}
+	if (f->last)
+		call_free(c);
+	if (j == NULL) {
+		if (f->last)
+			on->freed(i);
+		return;
+	}
+	on->head(i, j, status, headers);
+	if (f->last)
+		on->finished(i, j);
+}
+
+static void
+got_body(struct instance *i, const struct frame *f)
+{
+	struct call *c = call_find(i, f->call);
+	struct job *j;
+
+	if (c == NULL || !c->head) {
+		protocol_error(i, "BODY out of turn");
+		return;
+	}
+	j = c->job;
+	if (f->last)
+		call_free(c);
+	if (j != NULL && f->length > 0)
+		on->body(i, j, f->data, f->length);
+	if (!f->last)
+		return;
+	if (j != NULL)
+		on->finished(i, j);
+	else
+		on->freed(i);
+}
+
+static void
+got_error(struct instance *i, const struct frame *f)
+{
+	struct err e = ERR_INIT, why = ERR_INIT;
+	struct call *c = call_find(i, f->call);
+	struct job *j;
+
+	if (collect_error(f->data, f->length, &why, &e) != 0) {
+		protocol_error(i, e.text);
+	} else if (f->call == 0 && i->state == INSTANCE_LOADING) {
+		instance_stop(i, "the bundle does not load");
+		on->broken(i, &why);
+	} else if (c == NULL) {
+		protocol_error(i, "ERROR out of turn");
+	} else {
+		j = c->job;
+		call_free(c);
+		if (j != NULL)
+			on->failed(i, j, &why);
+		else
+			on->freed(i);
+	}
+}
+
+static void
+got_log(struct instance *i, const struct frame *f)
+{
+	struct call *c = call_find(i, f->call);
+	struct err e = ERR_INIT;
+	const char *level;
+	char *text = NULL;
+
+	/* A line may come after its call: what a handler leaves running still speaks. */
+	if (f->call > i->last_number || i->state == INSTANCE_STARTING) {
+		protocol_error(i, "LOG out of turn");
+		return;
+	}
+	if (collect_log(f->data, f->length, &level, &text, &e) != 0) {
+		protocol_error(i, e.text);
+		return;
+	}
+	on->log(i, c != NULL ? c->job : NULL, level, "console", text, strlen(text));
+	free(text);
+}
+
+static void
+got_frame(struct instance *i, const struct frame *f)
+{
+	switch (f->kind) {
+	case FRAME_HELLO:
+		got_hello(i, f);
+		return;
+	case FRAME_READY:
+		got_ready(i, f);
+		return;
+	case FRAME_HEAD:
+		got_head(i, f);
+		return;
+	case FRAME_BODY:
+		got_body(i, f);
+		return;
+	case FRAME_ERROR:
+		got_error(i, f);
+		return;
+	case FRAME_LOG:
+		got_log(i, f);
+		return;
+	default: /* frame_next lets no other kind through */
+		protocol_error(i, "a frame of the host");
+	}
+}
+
+/* Frames that are there in full.  In an instance that is ending nothing is heard any more. */
+static void
+take_frames(struct instance *i)
+{
+	struct err e = ERR_INIT;
+	struct frame f;
+	size_t at = 0;
+	long n = 0;
+
+	while (i->state != INSTANCE_ENDING && at < i->in.len &&
+	    (n = frame_next(i->in.data + at, i->in.len - at, &f, &e)) > 0) {
+		at += (size_t)n;
+		got_frame(i, &f);
+	}
+	if (n < 0)
+		protocol_error(i, e.text);
+	if (at == i->in.len)
+		buf_reset(&i->in);
+	else
+		buf_drop(&i->in, at);
+}
+
+static void
+read_socket(struct instance *i)
+{
+	size_t total = 0;
+
+	while (i->fd >= 0 && total < READ_A_TURN) {
+		char *to = buf_room(&i->in, READ_ROOM);
+		ssize_t n = read(i->fd, to, READ_ROOM);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			socket_ended(i);
+			return;
+		}
+		i->in.len += (size_t)n;
+		total += (size_t)n;
+		take_frames(i);
+		if (n < READ_ROOM)
+			return;
+	}
+}
+
+static void
+on_socket(void *arg, uint32_t events)
+{
+	struct instance *i = arg;
+
+	if (events & EPOLLOUT)
+		instance_flush(i);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		read_socket(i);
+}
+
+void
+instance_flush(struct instance *i)
+{
+	while (i->fd >= 0 && i->out_at < i->out.len) {
+		ssize_t n = send(i->fd, i->out.data + i->out_at, i->out.len - i->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			i->writes = true;
+			loop_watch(i->fd, EPOLLIN | EPOLLOUT, on_socket, i);
+			return;
+		}
+		if (n < 0)
+			return; /* its end comes as an event of its own */
+		i->out_at += (size_t)n;
+	}
+	if (i->out.room > (1u << 20))
+		buf_clear(&i->out);
+	buf_reset(&i->out);
+	i->out_at = 0;
+	if (i->writes && i->fd >= 0)
+		loop_watch(i->fd, EPOLLIN, on_socket, i);
+	i->writes = false;
+}
+
+/* The first connection is the executor; nobody else can come after it. */
+static void
+on_connection(void *arg, uint32_t events)
+{
+	struct instance *i = arg;
+	char *path = mem_fmt("%s/sock", i->dir);
+
+	(void)events;
+	i->fd = accept4(i->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (i->fd >= 0) {
+		loop_forget(i->listen_fd);
+		close(i->listen_fd);
+		i->listen_fd = -1;
+		unlink(path);
+		loop_watch(i->fd, EPOLLIN, on_socket, i);
+	}
+	free(path);
+}
+
+/* --- its standard output and error --- */
+
+static void
+say_line(struct pipe_end *p)
+{
+	struct instance *i = p->instance;
+	struct job *only = NULL;
+	int k;
+
+	for (k = 0; i->busy == 1 && k < i->places; k++)
+		if (i->call[k].number != 0)
+			only = i->call[k].job;
+	if (p->line.len > 0 && strstr(p->line.data, "heap out of memory") != NULL)
+		i->out_of_memory = true;
+	if (p->line.len > 0)
+		on->log(i, only, p == &i->err_pipe ? "warn" : "info", p->source, p->line.data, p->line.len);
+	buf_reset(&p->line);
+}
+
+static void
+take_text(struct pipe_end *p, const char *s, size_t n)
+{
+	while (n > 0) {
+		const char *nl = memchr(s, '\n', n);
+		size_t part = nl != NULL ? (size_t)(nl - s) : n;
+
+		if (!p->skips) {
+			size_t room = (size_t)conf->limits.log_line - p->line.len;
+
+			buf_add(&p->line, s, part < room ? part : room);
+			if (part >= room) {
+				say_line(p);
+				p->skips = true;
+			}
+		}
+		if (nl == NULL)
+			return;
+		if (!p->skips)
+			say_line(p);
+		p->skips = false;
+		n -= part + 1;
+		s = nl + 1;
+	}
+}
+
+static void
+pipe_close(struct pipe_end *p)
+{
+	if (p->fd < 0)
+		return;
+	if (p->line.len > 0)
+		say_line(p);
+	loop_forget(p->fd);
+	close(p->fd);
+	p->fd = -1;
+}
+
+static void
+on_pipe(void *arg, uint32_t events)
+{
+	struct pipe_end *p = arg;
+	char text[16384];
+	ssize_t n = read(p->fd, text, sizeof text);
+
+	(void)events;
+	if (n > 0)
+		take_text(p, text, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		pipe_close(p);
+}
+
+static void
+pipe_watch(struct instance *i, struct pipe_end *p, const char *source, int fd)
+{
+	*p = (struct pipe_end){ i, source, fd, BUF_INIT, false };
+	loop_watch(fd, EPOLLIN, on_pipe, p);
+}
+
+static void
+drain(struct instance *i)
+{
+	struct pipe_end *ends[] = { &i->out_pipe, &i->err_pipe };
+	size_t k;
+	int rounds;
+
+	if (i->state != INSTANCE_ENDING)
+		read_socket(i);
+	for (k = 0; k < 2; k++)
+		for (rounds = 0; rounds < 16 && ends[k]->fd >= 0; rounds++) {
+			char text[16384];
+			ssize_t n = read(ends[k]->fd, text, sizeof text);
+
+			if (n <= 0)
+				break;
+			take_text(ends[k], text, (size_t)n);
+		}
+}
+
+/* --- the beginning --- */
+
+static int
+write_file(const char *path, const char *text, struct err *e)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	size_t n = strlen(text);
+
+	if (fd < 0)
+		return err_errno(e, "create %s", path);
+	if (write(fd, text, n) != (ssize_t)n) {
+		close(fd);
+		return err_errno(e, "write %s", path);
+	}
+	close(fd);
+	return 0;
+}
+
+static int
+make_dir(struct instance *i, struct err *e)
+{
+	char *tmp = mem_fmt("%s/tmp", i->dir), *package = mem_fmt("%s/package.json", i->dir);
+	int rc = -1;
+
+	if (mkdir(i->dir, 0700) != 0 || mkdir(tmp, 0700) != 0) {
+		err_errno(e, "make %s", tmp);
+		goto out;
+	}
+	/* Node looks for package.json upwards from the bundle: it stops here, whatever lies above. */
+	rc = write_file(package, "{}\n", e);
+out:
+	free(tmp);
+	free(package);
+	return rc;
+}
+
+static int
+listen_at(struct instance *i, struct err *e)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int dir_fd = -1, rc = -1;
+
+	i->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	dir_fd = open(i->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (i->listen_fd < 0 || dir_fd < 0) {
+		err_errno(e, "socket in %s", i->dir);
+		goto out;
+	}
+	/* By way of the directory's descriptor: a home's path may be longer than a socket's may be. */
+	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/sock", dir_fd);
+	if (bind(i->listen_fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(i->listen_fd, 1) != 0) {
+		err_errno(e, "listen on %s/sock", i->dir);
+		goto out;
+	}
+	loop_watch(i->listen_fd, EPOLLIN, on_connection, i);
+	rc = 0;
+out:
+	if (dir_fd >= 0)
+		close(dir_fd);
+	return rc;
+}
+
+static void
+on_start_late(void *arg)
+{
+	struct instance *i = arg;
+	char why[80];
+
+	snprintf(why, sizeof why, "no HELLO within %d s", START_MS / 1000);
+	instance_stop(i, why);
+}
+
+static void
+on_load_late(void *arg)
+{
+	struct instance *i = arg;
+	struct err why = ERR_INIT;
+
+	err_named(&why, ERR_REMOTE, "LoadTimeout", "the bundle did not finish loading within %d s", LOAD_MS / 1000);
+	instance_stop(i, why.text);
+	on->broken(i, &why);
+}
+
+struct instance *
+instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *e)
+{
+	struct instance *i = mem_alloc(sizeof *i);
+	struct task t = { .instance = n, .runtime = r, .bundle = code != NULL ? code->bundle : NULL };
+	struct plan plan = { 0 };
+	struct buf key = BUF_INIT;
+	int k, rc = -1;
+
+	i->n = n;
+	i->runtime = r;
+	i->listen_fd = i->fd = i->out_pipe.fd = i->err_pipe.fd = -1;
+	i->dir = mem_fmt("%s/i/%lld", conf->run_dir, (long long)n);
+	i->places = r->concurrency < 1 ? 1 : r->concurrency > PLACES_MAX ? PLACES_MAX : r->concurrency;
+	i->call = mem_array((size_t)i->places, sizeof *i->call);
+	for (k = 0; k < i->places; k++)
+		i->call[k].instance = i;
+	i->used_ms = loop_now_ms();
+	t.dir = i->dir;
+	wall->key(conf, r, t.bundle, &key);
+	i->key = buf_take(&key);
+	if (make_dir(i, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0)
+		goto out;
+	if (spawn_start(&plan, -1, true, on_exit_of, i, &i->process, e) != 0)
+		goto out;
+	pipe_watch(i, &i->out_pipe, "stdout", i->process.out_fd);
+	pipe_watch(i, &i->err_pipe, "stderr", i->process.err_fd);
+	loop_after(&i->timer, START_MS, on_start_late, i);
+	rc = 0;
+out:
+	plan_clear(&plan);
+	if (rc == 0)
+		return i;
+	instance_free(i);
+	return NULL;
+}
+
+void
+instance_free(struct instance *i)
+{
+	struct task t;
+
+	if (i == NULL)
+		return;
+	t = (struct task){ .instance = i->n, .runtime = i->runtime, .dir = i->dir };
+	close_socket(i);
+	loop_stop(&i->timer);
+	wall->clean(conf, &t);
+	code_unref(i->code);
+	buf_clear(&i->in);
+	buf_clear(&i->out);
+	buf_clear(&i->out_pipe.line);
+	buf_clear(&i->err_pipe.line);
+	free(i->call);
+	free(i->dir);
+	free(i->key);
+	free(i->version);
+	free(i);
+}
+
+/* --- what the host says --- */
+
+/* The names the bundle may see (backend->permit has looked at them), with the values of this process. */
+static void
+add_env(struct buf *b, const struct code *code)
+{
+	const struct conf_list *names = &code->bundle->permissions.env;
+	bool first = true;
+	size_t k;
+
+	for (k = 0; k < names->n; k++) {
+		const char *value = getenv(names->item[k]);
+
+		if (value == NULL && strcmp(names->item[k], "LANG") == 0)
+			value = "C.UTF-8";
+		if (value == NULL)
+			continue;
+		if (!first)
+			buf_char(b, ',');
+		first = false;
+		buf_json_str(b, names->item[k]);
+		buf_char(b, ':');
+		buf_json_str(b, value);
+	}
+}
+
+int
+instance_load(struct instance *i, struct code *code, struct err *e)
+{
+	char *to = mem_fmt("%s/bundle", i->dir), *name = mem_fmt("%s/%s", code->did, code->name);
+	struct buf b = BUF_INIT;
+	int rc = -1;
+
+	assert(i->state == INSTANCE_BLANK && i->code == NULL);
+	i->code = code_ref(code);
+	i->bound_ms = loop_now_ms();
+	i->was_blank = i->bound_ms - i->used_ms > 0;
+	/* Always a copy: behind this wall the bundle runs with our rights and could write through a link. */
+	if (bundle_place(code->dir, to, true, e) != 0)
+		goto out;
+	buf_str(&b, "{\"dir\":");
+	buf_json_str(&b, to);
+	buf_str(&b, ",\"entry\":");
+	buf_json_str(&b, code->entry);
+	buf_str(&b, ",\"env\":{");
+	add_env(&b, code);
+	buf_str(&b, "},\"bundle\":");
+	buf_json_str(&b, name);
+	buf_str(&b, ",\"cid\":");
+	buf_json_str(&b, code->cid);
+	buf_char(&b, '}');
+	if (b.len > FRAME_MAX) {
+		err_set(e, ERR_INPUT, "LOAD of %zu bytes", b.len);
+		goto out;
+	}
+	frame_add(&i->out, FRAME_LOAD, false, 0, b.data, b.len);
+	i->state = INSTANCE_LOADING;
+	loop_after(&i->timer, LOAD_MS, on_load_late, i);
+	rc = 0;
+out:
+	buf_clear(&b);
+	free(to);
+	free(name);
+	return rc;
+}
+
+static void
+add_call_json(struct buf *b, const struct job *j)
+{
+	char id[JOB_ID_LEN + 1];
+	int64_t left = j->deadline_ms - clock_mono_ms();
+
+	job_id_print(&j->w.id, id);
+	buf_str(b, "{\"job\":\"");
+	buf_str(b, id);
+	buf_str(b, "\",\"endpoint\":");
+	buf_json_str(b, j->w.endpoint);
+	buf_str(b, ",\"method\":");
+	buf_json_str(b, j->w.method);
+	buf_str(b, ",\"url\":");
+	buf_json_str(b, j->w.url);
+	buf_str(b, ",\"path\":");
+	buf_json_str(b, j->w.path);
+	buf_str(b, ",\"query\":");
+	buf_json_str(b, j->w.query);
+	buf_str(b, ",\"headers\":");
+	buf_str(b, j->w.headers_json);
+	buf_str(b, ",\"caller\":");
+	buf_json_str(b, j->w.caller);
+	buf_fmt(b, ",\"deadlineMs\":%lld}", (long long)(left > 1 ? left : 1));
+}
+
+void
+instance_call(struct instance *i, struct job *j)
+{
+	static struct buf b; /* kept from call to call */
+	struct call *c = NULL;
+	int k;
+
+	for (k = 0; k < i->places && c == NULL; k++)
+		if (i->call[k].number == 0)
+			c = &i->call[k];
+	assert(c != NULL);
+	if (++i->last_number == 0)
+		i->last_number = 1;
+	c->number = i->last_number;
+	c->job = j;
+	c->head = false;
+	i->busy++;
+	i->calls++;
+	i->used_ms = loop_now_ms();
+	j->call = c->number;
+	buf_reset(&b);
+	add_call_json(&b, j);
+	frame_add(&i->out, FRAME_CALL, j->w.body_bytes == 0, c->number, b.data, b.len);
+	if (j->w.body_bytes > 0)
+		frame_add_body(&i->out, FRAME_DATA, c->number, j->w.body, j->w.body_bytes);
+}
+
+static void
+on_call_grace(void *arg)
+{
+	struct call *c = arg;
+
+	instance_stop(c->instance, c->why);
+}
+
+void
+instance_abandon(struct instance *i, struct job *j, int64_t grace_ms, const char *why)
+{
+	int k;
+
+	for (k = 0; k < i->places; k++) {
+		struct call *c = &i->call[k];
+
+		if (c->number == 0 || c->job != j)
+			continue;
+		c->job = NULL;
+		snprintf(c->why, sizeof c->why, "%s", why);
+		if (i->state == INSTANCE_ENDING)
+			return;
+		frame_add(&i->out, FRAME_CANCEL, true, c->number, "", 0);
+		loop_after(&c->grace, grace_ms, on_call_grace, c);
+	}
+}
+
+/* --- questions --- */
+
+enum instance_state
+instance_state(const struct instance *i)
+{
+	return i->state;
+}
+
+const char *
+instance_word(const struct instance *i)
+{
+	static const char *const words[INSTANCE_STATE_COUNT] = { "starting", "blank", "loading", "warm", "ended" };
+
+	return i->state == INSTANCE_WARM && i->busy > 0 ? "busy" : words[i->state];
+}
+
+int
+instance_free_places(const struct instance *i)
+{
+	return i->state == INSTANCE_WARM ? i->places - i->busy : 0;
+}
+
+int
+instance_busy(const struct instance *i)
+{
+	return i->busy;
+}
+
+struct code *
+instance_code(const struct instance *i)
+{
+	return i->code;
+}
+
+const struct runtime *
+instance_runtime(const struct instance *i)
+{
+	return i->runtime;
+}
+
+const char *
+instance_key(const struct instance *i)
+{
+	return i->key;
+}
+
+int64_t
+instance_number(const struct instance *i)
+{
+	return i->n;
+}
+
+int64_t
+instance_ledger_id(const struct instance *i)
+{
+	return i->id;
+}
+
+void
+instance_set_ledger_id(struct instance *i, int64_t id)
+{
+	i->id = id;
+}
+
+int64_t
+instance_calls(const struct instance *i)
+{
+	return i->calls;
+}
+
+int64_t
+instance_used_ms(const struct instance *i)
+{
+	return i->used_ms;
+}
+
+int64_t
+instance_bound_ms(const struct instance *i)
+{
+	return i->bound_ms;
+}
+
+bool
+instance_was_blank(const struct instance *i)
+{
+	return i->was_blank;
+}
+
+int
+instance_pid(const struct instance *i, int64_t *start)
+{
+	*start = i->process.start;
+	return i->process.pid;
+}

@@ -1,0 +1,89 @@
+/*
+ * One instance: a process behind a wall and the socket to its executor.  This file knows the frames and the state
+ * machine of the far end; what they mean for jobs, dispatch.c decides.
+ *
+ *     starting ─HELLO▶ blank ─LOAD▶ loading ─READY▶ warm ⇄ busy          any ─▶ ending ─reaped▶ gone
+ *
+ * Whatever does not fit the state ends the instance and nothing else.
+ */
+#ifndef SCHEDULER_INSTANCE_H
+#define SCHEDULER_INSTANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/job.h"
+
+struct backend;
+struct code;
+struct conf;
+struct err;
+struct instance;
+struct job;
+struct runtime;
+
+enum instance_state {
+	INSTANCE_STARTING,
+	INSTANCE_BLANK,
+	INSTANCE_LOADING,
+	INSTANCE_WARM, /* with calls under way: busy */
+	INSTANCE_ENDING,
+	INSTANCE_STATE_COUNT
+};
+
+/* What the far end did; all are called from the loop.  j: the job of the call, never NULL.  why is borrowed. */
+struct instance_events {
+	void (*blank)(struct instance *i);
+	void (*warm)(struct instance *i);
+	void (*broken)(struct instance *i, const struct err *why); /* the bundle does not load; the instance is ending */
+	void (*head)(struct instance *i, struct job *j, int status, char *headers_json /* taken over */);
+	void (*body)(struct instance *i, struct job *j, const char *p, size_t n);
+	void (*finished)(struct instance *i, struct job *j);       /* its LAST came */
+	void (*failed)(struct instance *i, struct job *j, const struct err *why); /* it threw */
+	void (*bad)(struct instance *i, struct job *j, const struct err *why);    /* an answer that is none */
+	void (*freed)(struct instance *i); /* a call that nobody waited for any more has ended */
+	void (*log)(struct instance *i, struct job *j /* or NULL */, const char *level, const char *source,
+	    const char *text, size_t n);
+	/* The process is gone and reaped; calls under way are told one by one through lost, then gone once. */
+	void (*lost)(struct instance *i, struct job *j, enum job_outcome outcome, const struct err *why);
+	void (*gone)(struct instance *i, const char *why);
+};
+
+/* Once, before the first instance. */
+void instance_setup(const struct conf *c, const struct backend *wall, const struct instance_events *events);
+
+/* Makes the directory run/i/N and its socket and starts the process.  code: what its permissions are for, NULL: blank. */
+struct instance *instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *e);
+/* After gone only. */
+void instance_free(struct instance *i);
+
+/* Binds it to the code for life: places the bundle and queues LOAD. */
+int instance_load(struct instance *i, struct code *code, struct err *e);
+/* Queues CALL and the body for a free place; the job's request may be dropped afterwards. */
+void instance_call(struct instance *i, struct job *j);
+/* Nobody waits for this call any more: CANCEL goes out, and an executor that has not ended it after grace_ms is killed. */
+void instance_abandon(struct instance *i, struct job *j, int64_t grace_ms, const char *why);
+/* Sends what was queued, as far as it goes now. */
+void instance_flush(struct instance *i);
+/* Kills it; why is what its row says. */
+void instance_stop(struct instance *i, const char *why);
+
+enum instance_state instance_state(const struct instance *i);
+/* "starting", "blank", "loading", "warm", "busy", "ended": the ledger's words. */
+const char *instance_word(const struct instance *i);
+int instance_free_places(const struct instance *i); /* of a warm one */
+int instance_busy(const struct instance *i);        /* calls under way, also abandoned ones */
+struct code *instance_code(const struct instance *i); /* bound to, NULL: blank */
+const struct runtime *instance_runtime(const struct instance *i);
+const char *instance_key(const struct instance *i);   /* the wall's key it was started with */
+int64_t instance_number(const struct instance *i);    /* N of run/i/N */
+int64_t instance_ledger_id(const struct instance *i);
+void instance_set_ledger_id(struct instance *i, int64_t id);
+int64_t instance_calls(const struct instance *i);
+int64_t instance_used_ms(const struct instance *i);   /* monotonic: when it last began or ended something */
+int64_t instance_bound_ms(const struct instance *i);  /* monotonic: when it was bound */
+bool instance_was_blank(const struct instance *i);    /* it waited as a blank before it was bound */
+int instance_pid(const struct instance *i, int64_t *start);
+
+#endif
