@@ -1,0 +1,380 @@
+#include "scheduler/turn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/mem.h"
+#include "lib/store.h"
+#include "lib/utf8.h"
+#include "scheduler/catalog.h"
+#include "scheduler/instance.h"
+
+struct job *
+turn_job_new(struct work_job *w)
+{
+	struct job *j = mem_alloc(sizeof *j);
+
+	j->w = *w;
+	*w = (struct work_job){ 0 };
+	return j;
+}
+
+void
+turn_job_free(struct job *j)
+{
+	if (j == NULL)
+		return;
+	loop_stop(&j->timer);
+	work_job_clear(&j->w);
+	code_unref(j->code);
+	free(j->headers_json);
+	buf_clear(&j->body);
+	free(j->err);
+	free(j);
+}
+
+void
+turn_job_end(struct job *j, enum job_outcome outcome, const struct err *why)
+{
+	if (j->outcome != OUTCOME_NONE)
+		return;
+	j->outcome = outcome;
+	if (why != NULL)
+		j->err = mem_dup(why, sizeof *why);
+}
+
+/* --- gathering --- */
+
+static void
+list_add(struct turn_list *l, struct job *j, bool *mark)
+{
+	if (*mark)
+		return;
+	*mark = true;
+	if (l->n == l->room) {
+		l->room = l->room * 2 + 32;
+		l->item = mem_grow(l->item, l->room * sizeof(struct job *));
+	}
+	l->item[l->n++] = j;
+}
+
+void
+turn_admit(struct turn *t, struct job *j)
+{
+	list_add(&t->admits, j, &j->admits);
+}
+
+void
+turn_drop(struct turn *t, struct job *j)
+{
+	list_add(&t->drops, j, &j->drops);
+}
+
+void
+turn_start(struct turn *t, struct job *j)
+{
+	list_add(&t->starts, j, &j->starts);
+}
+
+void
+turn_touch(struct turn *t, struct job *j)
+{
+	list_add(&t->touched, j, &j->touched);
+}
+
+/* Rows hold text: what is not UTF-8 becomes U+FFFD, and NUL too, which would end the text for some readers. */
+static char *
+clean_text(const char *s, size_t *n)
+{
+	struct buf b = BUF_INIT;
+	size_t i = 0;
+
+	if (utf8_valid(s, *n) && memchr(s, '\0', *n) == NULL)
+		return mem_strn(s, *n);
+	while (i < *n) {
+		size_t len = s[i] != '\0' ? utf8_next(s + i, *n - i) : 0;
+
+		if (len > 0)
+			buf_add(&b, s + i, len);
+		else
+			buf_str(&b, "\xef\xbf\xbd");
+		i += len > 0 ? len : 1;
+	}
+	*n = b.len;
+	return buf_take(&b);
+}
+
+void
+turn_log(struct turn *t, int64_t row, int64_t instance, const char *level, const char *source, const char *text,
+    size_t n)
+{
+	struct turn_log *l;
+
+	if (t->log_count == t->log_room) {
+		t->log_room = t->log_room * 2 + 16;
+		t->logs = mem_grow(t->logs, t->log_room * sizeof *t->logs);
+	}
+	l = &t->logs[t->log_count++];
+	*l = (struct turn_log){ row, instance, clock_wall_ms(), level, source, NULL, n };
+	l->text = clean_text(text, &l->n);
+}
+
+static struct turn_change *
+change(struct turn *t, enum turn_kind kind, int64_t id)
+{
+	struct turn_change *c;
+
+	if (t->change_count == t->change_room) {
+		t->change_room = t->change_room * 2 + 16;
+		t->changes = mem_grow(t->changes, t->change_room * sizeof *t->changes);
+	}
+	c = &t->changes[t->change_count++];
+	memset(c, 0, sizeof *c);
+	c->kind = kind;
+	c->id = id;
+	return c;
+}
+
+void
+turn_instance_set(struct turn *t, int64_t id, const char *state, const char *cid, int64_t calls)
+{
+	struct turn_change *c = change(t, TURN_INSTANCE_SET, id);
+
+	c->a = mem_str(state);
+	c->b = mem_str(cid);
+	c->n = calls;
+}
+
+void
+turn_instance_end(struct turn *t, int64_t id, const char *why)
+{
+	change(t, TURN_INSTANCE_END, id)->a = mem_str(why);
+}
+
+void
+turn_bundle(struct turn *t, struct work_bundle *b, const char *version)
+{
+	struct turn_change *c = change(t, TURN_BUNDLE, 0);
+
+	c->bundle = *b;
+	*b = (struct work_bundle){ 0 };
+	c->a = mem_str(version);
+}
+
+void
+turn_author(struct turn *t, const char *handle, const char *did, const char *pds)
+{
+	struct turn_change *c = change(t, TURN_AUTHOR, 0);
+
+	c->a = mem_str(handle);
+	c->b = mem_str(did);
+	c->c = mem_str(pds);
+}
+
+void
+turn_order(struct turn *t, int64_t id, const char *note)
+{
+	change(t, TURN_ORDER, id)->a = mem_str(note);
+}
+
+bool
+turn_empty(const struct turn *t)
+{
+	return t->admits.n == 0 && t->drops.n == 0 && t->starts.n == 0 && t->touched.n == 0 && t->log_count == 0 &&
+	    t->change_count == 0 && !t->beat;
+}
+
+/* --- writing --- */
+
+/* A 202 must survive a power cut, and so must the start and the end of what was promised by it. */
+static bool
+must_last(const struct turn *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->admits.n; i++)
+		if (t->admits.item[i]->w.mode == JOB_ASYNC)
+			return true;
+	for (i = 0; i < t->drops.n; i++)
+		if (t->drops.item[i]->w.mode == JOB_ASYNC)
+			return true;
+	for (i = 0; i < t->starts.n; i++)
+		if (t->starts.item[i]->w.mode == JOB_ASYNC)
+			return true;
+	for (i = 0; i < t->touched.n; i++)
+		if (t->touched.item[i]->w.mode == JOB_ASYNC && t->touched.item[i]->outcome != OUTCOME_NONE)
+			return true;
+	return false;
+}
+
+static void
+fill_end(const struct job *j, struct work_end *end)
+{
+	end->outcome = j->outcome;
+	end->error_kind = j->err != NULL ? err_kind_name(j->err->kind) : NULL;
+	end->error_name = j->err != NULL ? err_name(j->err) : NULL;
+	end->error = j->err != NULL ? j->err->text : NULL;
+}
+
+/* Each says 1, 0 (somebody was first) or -1. */
+static int
+write_admit(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
+{
+	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), t->wall, j->timeout_ms,
+		j->idempotent };
+
+	return work_admit(s, j->w.id.row, &a, now, e);
+}
+
+static int
+write_drop(struct store *s, struct job *j, int64_t now, struct err *e)
+{
+	struct work_end end;
+
+	fill_end(j, &end);
+	return work_drop(s, j->w.id.row, &end, now, e);
+}
+
+static int
+write_start(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
+{
+	return work_start(s, j->w.id.row, t->run, instance_ledger_id(j->instance), j->start, t->lease_until(j), now,
+	    &j->lease, e);
+}
+
+static int
+write_answer(struct store *s, const struct job *j, bool end, struct err *e)
+{
+	int64_t row = j->w.id.row;
+
+	if (!j->has_head)
+		return 0;
+	if (end && !j->streamed) {
+		/* An answer that broke off before anybody saw its head is no answer: only the error is told. */
+		if (j->outcome != OUTCOME_OK)
+			return 0;
+		return work_result(s, row, j->status, j->headers_json, false, j->body.data, j->body.len, e);
+	}
+	if (!j->streamed && work_result(s, row, j->status, j->headers_json, true, NULL, 0, e) < 0)
+		return -1;
+	if (j->body.len > 0 && work_chunk(s, row, j->seq, j->body.data, j->body.len, e) < 0)
+		return -1;
+	return 0;
+}
+
+/* Only the holder of the lease writes: the end comes first, and what it refuses is not written. */
+static int
+write_touch(struct store *s, struct job *j, int64_t now, struct err *e)
+{
+	struct work_end end;
+	int changed = 1;
+
+	if (j->again)
+		return work_again(s, j->w.id.row, j->lease, e);
+	if (j->outcome != OUTCOME_NONE) {
+		fill_end(j, &end);
+		changed = work_done(s, j->w.id.row, j->lease, &end, now, e);
+	}
+	if (changed == 1 && write_answer(s, j, j->outcome != OUTCOME_NONE, e) < 0)
+		return -1;
+	return changed;
+}
+
+static int
+write_change(struct turn *t, struct store *s, struct turn_change *c, int64_t now, struct err *e)
+{
+	(void)t;
+	switch (c->kind) {
+	case TURN_INSTANCE_SET:
+		return work_instance_set(s, c->id, c->a, c->b, c->n, now, e);
+	case TURN_INSTANCE_END:
+		return work_instance_end(s, c->id, c->a, now, e);
+	case TURN_BUNDLE:
+		return work_bundle_put(s, &c->bundle, c->a, now, e);
+	case TURN_AUTHOR:
+		return work_author_put(s, c->a, c->b, c->c, now, e);
+	case TURN_ORDER:
+		return work_order_done(s, c->id, c->a, now, e);
+	}
+	return 0;
+}
+
+static int
+write_all(struct turn *t, struct store *s, struct err *e)
+{
+	int64_t now = clock_wall_ms();
+	size_t i;
+	int n;
+
+	for (i = 0; i < t->change_count; i++)
+		if (write_change(t, s, &t->changes[i], now, e) < 0)
+			return -1;
+	for (i = 0; i < t->admits.n; i++) {
+		if ((n = write_admit(t, s, t->admits.item[i], now, e)) < 0)
+			return -1;
+		t->admits.item[i]->void_ = n == 0;
+	}
+	for (i = 0; i < t->drops.n; i++)
+		if (write_drop(s, t->drops.item[i], now, e) < 0)
+			return -1;
+	for (i = 0; i < t->starts.n; i++) {
+		if ((n = write_start(t, s, t->starts.item[i], now, e)) < 0)
+			return -1;
+		t->starts.item[i]->void_ = n == 0;
+	}
+	for (i = 0; i < t->touched.n; i++) {
+		if ((n = write_touch(s, t->touched.item[i], now, e)) < 0)
+			return -1;
+		t->touched.item[i]->void_ = n == 0;
+	}
+	for (i = 0; i < t->log_count; i++) {
+		const struct turn_log *l = &t->logs[i];
+		if (work_log(s, l->row, l->instance, l->at, l->level, l->source, l->text, l->n, e) < 0)
+			return -1;
+	}
+	return t->beat ? work_run_beat(s, t->run, t->draining, e) : 0;
+}
+
+int
+turn_write(struct turn *t, struct store *s, struct err *e)
+{
+	if (store_begin(s, must_last(t), e) != 0)
+		return -1;
+	if (write_all(t, s, e) < 0 || store_commit(s, e) != 0) {
+		store_rollback(s);
+		return -1;
+	}
+	return 0;
+}
+
+void
+turn_reset(struct turn *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->log_count; i++)
+		free(t->logs[i].text);
+	for (i = 0; i < t->change_count; i++) {
+		free(t->changes[i].a);
+		free(t->changes[i].b);
+		free(t->changes[i].c);
+		work_bundle_clear(&t->changes[i].bundle);
+	}
+	t->admits.n = t->drops.n = t->starts.n = t->touched.n = 0;
+	t->log_count = t->change_count = 0;
+	t->beat = false;
+}
+
+void
+turn_clear(struct turn *t)
+{
+	turn_reset(t);
+	free(t->admits.item);
+	free(t->drops.item);
+	free(t->starts.item);
+	free(t->touched.item);
+	free(t->logs);
+	free(t->changes);
+	memset(t, 0, sizeof *t);
+}

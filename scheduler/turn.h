@@ -1,0 +1,123 @@
+/*
+ * One transaction a turn.  What the events of a turn change is gathered here and written in one go; only after the
+ * commit may frames go out and bells ring.  A failed commit is tried again as a whole.
+ */
+#ifndef SCHEDULER_TURN_H
+#define SCHEDULER_TURN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/job.h"
+#include "lib/store_work.h"
+#include "scheduler/loop.h"
+
+struct code;
+struct instance;
+struct store;
+struct turn;
+
+/* A job in the workshop's memory, from the queue to its end. */
+struct job {
+	struct work_job w;
+	struct code *code;     /* what runs; a reference */
+	struct job *next;      /* in the list it waits in */
+	int64_t timeout_ms;    /* the budget after caps */
+	int64_t deadline_ms;   /* monotonic */
+	const char *limit_key; /* static: whose limit the deadline is */
+	bool idempotent;
+	int attempts;          /* starts of user code in all when idempotent */
+
+	/* waiting for an instance */
+	int64_t waits_since_us;
+
+	/* running */
+	struct instance *instance;
+	uint32_t call;
+	int64_t lease;
+	enum job_start start;
+	int64_t started_us;
+	struct loop_timer timer;
+	bool started;  /* CALL has left, or leaves after this commit */
+	bool has_head; /* the answer has begun */
+	bool streamed; /* its result row stands in the ledger */
+	int status;
+	char *headers_json;
+	struct buf body;     /* came in this turn */
+	int64_t seq, received, logged;
+	bool log_cut;
+
+	/* the end */
+	enum job_outcome outcome; /* OUTCOME_NONE: not yet */
+	struct err *err;
+
+	/* this turn */
+	bool admits, drops, starts, touched, again;
+	bool void_; /* the ledger says somebody was first */
+	bool left;  /* admitted, but it waits in the ledger alone */
+};
+
+/* A new job that owns what w owned. */
+struct job *turn_job_new(struct work_job *w);
+void turn_job_free(struct job *j);
+/* Sets the end once; later ends of the same job are ignored.  Text may be NULL for ok. */
+void turn_job_end(struct job *j, enum job_outcome outcome, const struct err *why);
+
+struct turn_log {
+	int64_t row, instance, at;
+	const char *level, *source; /* static */
+	char *text;
+	size_t n;
+};
+
+/* Rarer changes. */
+enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_ORDER };
+struct turn_change {
+	enum turn_kind kind;
+	int64_t id, n;
+	char *a, *b, *c; /* owned */
+	struct work_bundle bundle;
+};
+
+struct turn_list {
+	struct job **item;
+	size_t n, room;
+};
+
+struct turn {
+	struct turn_list admits, drops, starts, touched;
+	struct turn_log *logs;
+	size_t log_count, log_room;
+	struct turn_change *changes;
+	size_t change_count, change_room;
+	bool beat, draining;
+	int64_t run;
+	const char *wall;
+	int64_t (*lease_until)(const struct job *j);
+};
+
+/* What happens to a job in this turn; each may be said twice. */
+void turn_admit(struct turn *t, struct job *j);
+void turn_drop(struct turn *t, struct job *j);  /* queued or admitted → its end */
+void turn_start(struct turn *t, struct job *j); /* admitted → running */
+void turn_touch(struct turn *t, struct job *j); /* a running job has new bytes or its end, or goes back (again) */
+
+void turn_log(struct turn *t, int64_t row, int64_t instance, const char *level, const char *source, const char *text,
+    size_t n);
+void turn_instance_set(struct turn *t, int64_t id, const char *state, const char *cid, int64_t calls);
+void turn_instance_end(struct turn *t, int64_t id, const char *why);
+void turn_bundle(struct turn *t, struct work_bundle *b /* moved */, const char *version);
+void turn_author(struct turn *t, const char *handle, const char *did, const char *pds);
+void turn_order(struct turn *t, int64_t id, const char *note);
+
+bool turn_empty(const struct turn *t);
+/* Writes everything; nothing is written when it fails, and it may be called again. */
+int turn_write(struct turn *t, struct store *s, struct err *e);
+/* Empties the lists after the caller has looked at them; jobs are not freed. */
+void turn_reset(struct turn *t);
+void turn_clear(struct turn *t);
+
+#endif
