@@ -1,0 +1,81 @@
+/*
+ * Which code a name means at the moment, in memory; behind it stand the tables bundle, version and author.
+ *
+ * A struct code is what runs: one bundle record, fixed by its CID.  Names (author as the URL said it, bundle, version)
+ * point at codes and grow stale; codes never change.
+ */
+#ifndef SCHEDULER_CATALOG_H
+#define SCHEDULER_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+
+struct bundle;
+struct conf;
+struct fetcher_answer;
+struct runtime;
+struct runtimes;
+struct store;
+struct turn;
+struct waiting;
+
+struct code {
+	int refs;
+	char *cid, *did, *name;
+	char *dir;                     /* absolute */
+	char *entry;                   /* relative to dir */
+	struct bundle *bundle;
+	const struct runtime *runtime; /* NULL: not offered here */
+	char *key;                     /* the wall's key: which blanks may take it */
+	bool local;                    /* of [dev] bundles: dir is a copy that goes with it */
+	struct code *next;             /* in its hash chain */
+
+	/* what dispatch.c knows of it */
+	struct waiting *waiting;       /* its admitted jobs, NULL: none */
+	int64_t run_us;                /* what a call took lately */
+	int failures;                  /* starts that failed in a row before user code ran */
+	int64_t retry_at_ms;           /* monotonic; no start before */
+	int64_t broken_until_ms;       /* the bundle does not load: broken says why */
+	struct err broken;
+};
+
+void code_unref(struct code *c); /* NULL is fine */
+struct code *code_ref(struct code *c);
+const char *code_runtime_name(const struct code *c);
+
+enum catalog_found { CATALOG_MISSING, CATALOG_FRESH, CATALOG_STALE };
+
+struct catalog;
+struct catalog *catalog_new(const struct conf *c, const struct runtimes *rs, struct store *s);
+void catalog_free(struct catalog *c);
+
+/* FRESH: use it.  STALE: use it and ask again in the background (once: a second call says FRESH until the answer came
+ * or some seconds passed).  MISSING: ask, and wait.  *out is borrowed until the next turn: code_ref what is kept. */
+enum catalog_found catalog_find(struct catalog *c, const char *author, const char *name, const char *version,
+    struct code **out);
+/* The CID a name had when it was last seen, for "knownCid"; NULL when none. */
+const char *catalog_known_cid(struct catalog *c, const char *author, const char *name, const char *version);
+/* Takes an answer of the fetcher in and writes it down with the turn.  NULL and e when it cannot be used here. */
+struct code *catalog_take(struct catalog *c, const char *author, const char *name, const char *version,
+    struct fetcher_answer *a, struct turn *t, struct err *e);
+/* The background question failed: the old answer stays good while it may; NOTFOUND ends it. */
+void catalog_failed(struct catalog *c, const char *author, const char *name, const char *version,
+    const struct err *why);
+/* Drops what is known of names of this author (NULL: all) and bundle (NULL: all).  Returns how many. */
+int catalog_forget(struct catalog *c, const char *author, const char *name);
+/* The code of a CID, from memory or the ledger, for a job that was admitted by an earlier run.  NULL and e. */
+struct code *catalog_by_cid(struct catalog *c, const char *cid, struct err *e);
+/* Puts a code that came from elsewhere (dev.c) among the codes; the catalog keeps one reference. */
+void catalog_adopt(struct catalog *c, struct code *code);
+/* The code of that CID when it is in memory. */
+struct code *catalog_peek(struct catalog *c, const char *cid);
+/* Finds the entry file, the runtime and the wall's key; ERR_INPUT "InvalidBundle" when there is no entry. */
+int catalog_settle(struct catalog *c, struct code *code, struct err *e);
+void catalog_set_key(struct catalog *c, void (*key)(const struct code *code, char **out));
+/* Lets codes go that nobody uses; call now and then. */
+void catalog_tidy(struct catalog *c);
+
+#endif
