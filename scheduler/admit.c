@@ -1,0 +1,138 @@
+#include "scheduler/admit.h"
+
+#include <string.h>
+
+#include "backends/backend.h"
+#include "backends/runtime.h"
+#include "lib/buf.h"
+#include "lib/bundle.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "scheduler/catalog.h"
+
+#define ATTEMPTS_DEFAULT 3
+#define ATTEMPTS_MAX     10
+
+static bool
+listed(const struct conf_list *l, const char *did)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (strcmp(l->item[i], did) == 0)
+			return true;
+	return false;
+}
+
+static int
+mode_built(const char *key, const char *mode, const char *const known[], struct err *e)
+{
+	size_t i;
+
+	for (i = 0; known[i] != NULL; i++)
+		if (mode != NULL && strcmp(mode, known[i]) == 0)
+			return 0;
+	return err_set(e, ERR_INPUT, "%s = %s is not built into this version", key, mode != NULL ? mode : "(none)");
+}
+
+int
+admit_modes(const struct conf *c, struct err *e)
+{
+	static const char *const authors[] = { "open", "allowlist", "blocklist", NULL };
+	static const char *const callers[] = { "open", NULL };
+
+	if (mode_built("access.mode", c->access.mode, authors, e) != 0)
+		return -1;
+	return mode_built("callers.mode", c->callers.mode, callers, e);
+}
+
+int
+admit_author(const struct conf *c, const char *did, struct err *e)
+{
+	const char *mode = c->access.mode;
+
+	if (strcmp(did, "local") == 0) {
+		if (c->dev && c->dev_conf.bundles != NULL)
+			return 0;
+		return err_named(e, ERR_NOTFOUND, "BundleNotFound",
+		    "the author 'local' exists with --dev and dev.bundles only");
+	}
+	if (strcmp(mode, "open") == 0)
+		return 0;
+	if (strcmp(mode, "allowlist") == 0 && listed(&c->access.allowlist, did))
+		return 0;
+	if (strcmp(mode, "blocklist") == 0 && !listed(&c->access.blocklist, did))
+		return 0;
+	return err_named(e, ERR_DENIED, "AuthorNotAllowed", "%s is not hosted by this runner (access.mode = %s)", did,
+	    mode);
+}
+
+int
+admit_caller(const struct conf *c, const char *caller, struct err *e)
+{
+	(void)caller;
+	if (strcmp(c->callers.mode, "open") == 0)
+		return 0;
+	return err_named(e, ERR_DENIED, "CallerNotAllowed", "this runner does not answer you (callers.mode = %s)",
+	    c->callers.mode);
+}
+
+static int
+runtime_refused(const struct admit_rules *r, const struct bundle *b, struct err *e)
+{
+	struct buf offered = BUF_INIT;
+	size_t i, k;
+
+	for (i = 0; i < r->runtimes->n; i++) {
+		const struct runtime *x = &r->runtimes->item[i];
+
+		for (k = 0; k < x->mime.n && x->missing == NULL; k++)
+			buf_fmt(&offered, "%s%s", offered.len > 0 ? ", " : "", x->mime.item[k]);
+	}
+	err_named(e, ERR_INPUT, "RuntimeNotOffered", "this runner does not offer %.100s; it offers %.300s",
+	    b->runtime != NULL ? b->runtime : "a bundle without runtime", offered.len > 0 ? offered.data : "nothing");
+	buf_clear(&offered);
+	return -1;
+}
+
+/* The smallest of three budgets, and whose it is. */
+static void
+fill_timeout(const struct conf *c, const struct bundle *b, const struct bundle_endpoint *ep, int64_t job_ms,
+    struct admission *out)
+{
+	int64_t own = ep != NULL && ep->timeout_ms > 0 ? ep->timeout_ms : b->limits.timeout_ms;
+
+	out->timeout_ms = c->limits.timeout;
+	out->limit_key = "limits.timeout";
+	if (own > 0 && own < out->timeout_ms) {
+		out->timeout_ms = own;
+		out->limit_key = "the bundle's limits.timeoutMs";
+	}
+	if (job_ms > 0 && job_ms < out->timeout_ms) {
+		out->timeout_ms = job_ms;
+		out->limit_key = "the caller's wait";
+	}
+}
+
+int
+admit_code(const struct admit_rules *r, const struct code *code, const char *endpoint, int64_t job_timeout_ms,
+    struct admission *out, struct err *e)
+{
+	const struct bundle *b = code->bundle;
+	const struct bundle_endpoint *ep;
+
+	if (code->runtime == NULL || code->runtime->missing != NULL)
+		return runtime_refused(r, b, e);
+	ep = bundle_endpoint(b, endpoint);
+	if (ep == NULL && !b->any_endpoint)
+		return err_named(e, ERR_NOTFOUND, "EndpointNotFound", "the bundle %s has no endpoint '%s'", code->name,
+		    endpoint);
+	if (r->wall->permit(r->conf, code->runtime, b, e) != 0)
+		return -1;
+	fill_timeout(r->conf, b, ep, job_timeout_ms, out);
+	out->idempotent = ep != NULL && ep->idempotent;
+	out->attempts = 1;
+	if (out->idempotent)
+		out->attempts = ep->attempts > 0 && ep->attempts < ATTEMPTS_MAX ? (int)ep->attempts : ATTEMPTS_DEFAULT;
+	return 0;
+}

@@ -1,0 +1,45 @@
+/*
+ * Who calls, who wrote it, may they: the one place that says no.  Pure: no ledger, no network, no clock.
+ */
+#ifndef SCHEDULER_ADMIT_H
+#define SCHEDULER_ADMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct backend;
+struct bundle;
+struct code;
+struct conf;
+struct err;
+struct runtime;
+struct runtimes;
+
+struct admit_rules {
+	const struct conf *conf;
+	const struct runtimes *runtimes;
+	const struct backend *wall;
+};
+
+/* What an admitted job may spend. */
+struct admission {
+	int64_t timeout_ms;
+	const char *limit_key; /* static: whose limit that is, "limits.timeout", "limits.timeoutMs" of the bundle, ... */
+	bool idempotent;
+	int attempts;
+};
+
+/* At the start: a mode that this version cannot enforce is refused rather than let anybody in. */
+int admit_modes(const struct conf *c, struct err *e);
+/* Is the author hosted here?  did: proven, or as the URL says it.  ERR_DENIED "AuthorNotAllowed". */
+int admit_author(const struct conf *c, const char *did, struct err *e);
+/* May this caller call (NULL: anonymous)?  ERR_DENIED "CallerNotAllowed". */
+int admit_caller(const struct conf *c, const char *caller, struct err *e);
+/*
+ * Runtime, endpoint, permissions, limits, in this order.  job_timeout_ms is what the door wrote into the row.
+ * ERR_INPUT "RuntimeNotOffered", ERR_NOTFOUND "EndpointNotFound", ERR_DENIED "PermissionNotGranted".
+ */
+int admit_code(const struct admit_rules *r, const struct code *code, const char *endpoint, int64_t job_timeout_ms,
+    struct admission *out, struct err *e);
+
+#endif
