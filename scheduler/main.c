@@ -1,0 +1,396 @@
+/*
+ * at-rund-scheduler: takes jobs out of the ledger, runs them behind a wall, writes their results back.
+ * Options, config, lock, store, recover, loop, farewell.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "backends/backend.h"
+#include "backends/runtime.h"
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/store.h"
+#include "lib/store_work.h"
+#include "scheduler/admit.h"
+#include "scheduler/dispatch.h"
+#include "scheduler/fetcher.h"
+#include "scheduler/loop.h"
+#include "scheduler/recover.h"
+#include "scheduler/spawn.h"
+
+static const char usage[] =
+    "Examples:\n"
+    "  at-rund-scheduler                       the home in ~/.at-rund or /etc/at-rund\n"
+    "  at-rund-scheduler --home /srv/runner    another home\n"
+    "  at-rund-scheduler --dev                 loopback, http and isolation none are allowed\n"
+    "\n"
+    "at-rund-scheduler takes jobs out of the ledger and runs them.  `at-rund serve` starts it for you.\n"
+    "\n"
+    "  --home DIR     directory of the ledger, bundles, keys (AT_RUND_HOME)\n"
+    "  --config FILE  config.ini or config.toml\n"
+    "  --dev          developer's rules (AT_RUND_DEV=1)\n"
+    "  --role ROLE    run a part of it: fetcher (the scheduler starts its parts itself)\n"
+    "  --help, --version\n";
+
+struct options {
+	const char *home, *config, *role;
+	bool dev;
+};
+
+static int64_t grace_ms;
+static int signal_fd = -1, drains;
+
+static int
+usage_error(void)
+{
+	fprintf(stderr, "Try at-rund-scheduler --help\n");
+	exit(EX_USAGE);
+}
+
+static void
+parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = { { "home", required_argument, NULL, 'H' },
+		{ "config", required_argument, NULL, 'c' }, { "dev", no_argument, NULL, 'd' },
+		{ "role", required_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	const char *dev = getenv("AT_RUND_DEV");
+	int c;
+
+	o->home = getenv("AT_RUND_HOME");
+	o->dev = dev != NULL && strcmp(dev, "1") == 0;
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'H':
+			o->home = optarg;
+			break;
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'd':
+			o->dev = true;
+			break;
+		case 'r':
+			o->role = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(EX_OK);
+		case 'V':
+			printf("at-rund-scheduler %s\nSQLite %s\nMIT licence\n", AT_RUND_VERSION, store_library_version());
+			exit(EX_OK);
+		default:
+			usage_error();
+		}
+	}
+	if (optind != argc || (o->role != NULL && strcmp(o->role, "fetcher") != 0))
+		usage_error();
+}
+
+static struct conf *
+load_conf(const struct options *o)
+{
+	struct buf problems = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct conf *c;
+
+	if (o->home != NULL)
+		setenv("AT_RUND_HOME", o->home, 1);
+	c = conf_load(o->config, true, &problems, &e);
+	if (c == NULL) {
+		fprintf(stderr, "at-rund-scheduler: %s\n%s", e.text, problems.len > 0 ? problems.data : "");
+		exit(EX_CONFIG);
+	}
+	buf_clear(&problems);
+	c->dev |= o->dev;
+	return c;
+}
+
+static void
+open_log(const struct conf *c, const char *name)
+{
+	int level = c->observability.level != NULL ? log_level_parse(c->observability.level) : LOG_INFO;
+	const char *format = c->observability.log_format;
+
+	log_open(name, level < 0 ? LOG_INFO : (enum log_level)level, format != NULL && strcmp(format, "json") == 0);
+}
+
+/* --- telling whoever started us --- */
+
+static void
+notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	size_t n = path != NULL ? strlen(path) : 0;
+	int fd;
+
+	if (n == 0 || n >= sizeof a.sun_path)
+		return;
+	memcpy(a.sun_path, path, n);
+	if (path[0] == '@')
+		a.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+		log_debug("notify", "why=%s", log_q(strerror(errno)));
+	close(fd);
+}
+
+static void
+alive(void)
+{
+	if (getenv("WATCHDOG_USEC") != NULL)
+		notify("WATCHDOG=1");
+}
+
+static void
+ready(void)
+{
+	const char *fd = getenv("AT_RUND_READY_FD");
+
+	notify("READY=1\nSTATUS=takes jobs");
+	if (fd == NULL)
+		return;
+	if (write(atoi(fd), "", 1) != 1)
+		log_warn("ready", "why=%s", log_q(strerror(errno)));
+	close(atoi(fd));
+	unsetenv("AT_RUND_READY_FD");
+}
+
+/* --- signals --- */
+
+/* The first asks for a drain, the second for an end now; SIGHUP is kept from ending us. */
+static void
+on_signal(void *arg, uint32_t events)
+{
+	struct signalfd_siginfo si;
+
+	(void)arg;
+	(void)events;
+	while (read(signal_fd, &si, sizeof si) == sizeof si) {
+		if (si.ssi_signo == SIGHUP)
+			continue;
+		notify("STOPPING=1\nSTATUS=drains");
+		dispatch_drain(drains++ == 0 ? grace_ms : 0);
+	}
+}
+
+static int
+watch_signals(struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signal_fd < 0)
+		return err_errno(e, "signalfd");
+	loop_watch(signal_fd, EPOLLIN, on_signal, NULL);
+	return 0;
+}
+
+/* --- the start --- */
+
+static int
+make_dirs(const struct conf *c, struct err *e)
+{
+	const char *dirs[] = { c->home, c->run_dir, c->bundles_dir };
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		if (mkdir(dirs[i], 0700) != 0 && errno != EEXIST)
+			return err_errno(e, "make %s", dirs[i]);
+	return 0;
+}
+
+/* /proc/self/exe, so that the role is the very program that runs, also when the file was replaced meanwhile. */
+static char *
+own_program(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+
+	return n > 0 ? mem_strn(path, (size_t)n) : NULL;
+}
+
+static void
+put_mime(const struct runtime *r, struct buf *out)
+{
+	size_t i;
+
+	buf_char(out, '[');
+	for (i = 0; i < r->mime.n; i++) {
+		if (i > 0)
+			buf_char(out, ',');
+		buf_json_str(out, r->mime.item[i]);
+	}
+	buf_char(out, ']');
+}
+
+static int
+write_runtimes(struct store *s, const struct runtimes *rs, const struct backend *wall, struct err *e)
+{
+	struct buf mime = BUF_INIT;
+	size_t i;
+	int rc;
+
+	if (store_begin(s, false, e) != 0)
+		return -1;
+	rc = work_runtimes_clear(s, e);
+	for (i = 0; i < rs->n && rc == 0; i++) {
+		const struct runtime *r = &rs->item[i];
+
+		buf_reset(&mime);
+		put_mime(r, &mime);
+		rc = work_runtime_put(s, r->name, mime.data, r->version, r->missing == NULL ? wall->name : NULL, r->missing,
+		    r->concurrency, e);
+		if (r->missing != NULL)
+			log_warn("runtime is missing", "name=%s why=%s", r->name, log_q(r->missing));
+	}
+	buf_clear(&mime);
+	if (rc != 0 || store_commit(s, e) != 0) {
+		store_rollback(s);
+		return -1;
+	}
+	return 0;
+}
+
+static const struct backend *
+choose_wall(const struct conf *c, struct err *e)
+{
+	struct buf why = BUF_INIT;
+	const struct backend *wall = backend_choose(c, &why, e);
+	char *line, *rest = why.data;
+
+	while (rest != NULL && (line = strsep(&rest, "\n")) != NULL)
+		if (*line != '\0')
+			log_info("wall passed over", "why=%s", log_q(line));
+	buf_clear(&why);
+	return wall;
+}
+
+static int
+fail(const struct err *e, int status)
+{
+	log_error("cannot run", "why=%s", log_q(e->text));
+	return status;
+}
+
+static int
+run_fetcher(const struct conf *c)
+{
+	struct fetcher_conf f;
+	struct err e = ERR_INIT;
+
+	open_log(c, "fetcher");
+	memset(&f, 0, sizeof f);
+	if (fetcher_conf_fill(&f, c, &e) != 0)
+		return fail(&e, EX_CONFIG);
+	return fetcher_main(3, &f);
+}
+
+static int
+farewell(struct store *s, int64_t run)
+{
+	struct err e = ERR_INIT;
+
+	if (work_run_end(s, run, &e) != 0 || work_checkpoint(s, 0, true, &e) != 0)
+		return fail(&e, EX_SOFTWARE);
+	log_info("stopped", "run=%lld", (long long)run);
+	return EX_OK;
+}
+
+static int
+work(const struct conf *c, struct store *s, const struct runtimes *rs, const struct backend *wall, const char *program)
+{
+	struct dispatch_setup setup = { .conf = c, .runtimes = rs, .wall = wall, .store = s, .program = program,
+		.alive = alive };
+	struct err e = ERR_INIT;
+	int rc = EX_SOFTWARE;
+
+	if (work_run_start(s, &setup.run, &e) != 0 || recover_kill(c, s, setup.run, &e) != 0 ||
+	    recover_jobs(s, setup.run, &e) != 0 || write_runtimes(s, rs, wall, &e) != 0)
+		return fail(&e, rc);
+	if (loop_open(&e) != 0 || spawn_open(&e) != 0 || watch_signals(&e) != 0)
+		return fail(&e, EX_OSERR);
+	grace_ms = c->scheduler.grace;
+	if (dispatch_open(&setup, &e) != 0) {
+		fail(&e, rc);
+	} else {
+		log_info("started", "run=%lld wall=%s sqlite=%s landlock=%d dev=%d", (long long)setup.run, wall->name,
+		    store_library_version(), spawn_landlock_abi(), c->dev);
+		ready();
+		rc = loop_run(dispatch_turn, NULL, &e) == 0 ? EX_OK : fail(&e, EX_OSERR);
+	}
+	dispatch_close();
+	spawn_close();
+	loop_forget(signal_fd);
+	close(signal_fd);
+	loop_close();
+	return rc == EX_OK ? farewell(s, setup.run) : rc;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { NULL, NULL, NULL, false };
+	const struct backend *wall = NULL;
+	struct runtimes rs = { NULL, 0 };
+	struct store *s = NULL;
+	struct err e = ERR_INIT;
+	struct conf *c;
+	char *program;
+	int lock = -1, rc;
+
+	umask(0007); /* the ledger and the bells are shared with the front door by group */
+	parse_options(argc, argv, &o);
+	c = load_conf(&o);
+	if (o.role != NULL) {
+		rc = run_fetcher(c);
+		conf_free(c);
+		return rc;
+	}
+	open_log(c, "scheduler");
+	program = own_program();
+	if (admit_modes(c, &e) != 0 || (wall = choose_wall(c, &e)) == NULL || runtimes_load(&rs, c, true, &e) != 0)
+		rc = fail(&e, EX_CONFIG);
+	else if (program == NULL || make_dirs(c, &e) != 0)
+		rc = fail(&e, EX_CANTCREAT);
+	else if (recover_lock(c, &lock, &e) != 0)
+		rc = fail(&e, e.kind == ERR_BUSY ? EX_TEMPFAIL : EX_CANTCREAT);
+	else if ((s = store_open(c->database, STORE_WORK, &e)) == NULL)
+		rc = fail(&e, EX_SOFTWARE);
+	else
+		rc = work(c, s, &rs, wall, program);
+	if (s != NULL)
+		store_close(s);
+	runtimes_clear(&rs);
+	conf_free(c);
+	free(program);
+	if (lock >= 0)
+		close(lock);
+	return rc;
+}

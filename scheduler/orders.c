@@ -1,0 +1,94 @@
+#include "scheduler/orders.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "lib/store_work.h"
+#include "scheduler/dispatch.h"
+
+#define DEPTH 4
+
+static void
+order_cancel(const cJSON *args, char *note, size_t n)
+{
+	struct err e = ERR_INIT;
+	int64_t row = 0;
+
+	if (json_int(args, "job", 1, INT64_MAX >> 10, &row, &e) != 0 || row == 0)
+		snprintf(note, n, "no job is named: {\"job\": 42}");
+	else
+		snprintf(note, n, "%s", dispatch_cancel(row));
+}
+
+static void
+order_drain(const cJSON *args, char *note, size_t n)
+{
+	int ended = dispatch_retire(json_string(args, "runtime"));
+
+	snprintf(note, n, "%d instances end", ended);
+}
+
+static void
+order_warm(const cJSON *args, char *note, size_t n)
+{
+	const char *runtime = json_string(args, "runtime");
+	struct err e = ERR_INIT;
+	int64_t count = 1;
+	int kept;
+
+	if (json_int(args, "n", 0, 64, &count, &e) != 0) {
+		snprintf(note, n, "%s", e.text);
+		return;
+	}
+	kept = dispatch_warm(runtime, (int)count);
+	if (kept < 0)
+		snprintf(note, n, "no such runtime is offered here");
+	else
+		snprintf(note, n, "%d blanks are kept until the next start", kept);
+}
+
+static void
+order_forget(const cJSON *args, char *note, size_t n)
+{
+	snprintf(note, n, "%d names will be asked for again", dispatch_forget(json_string(args, "did"),
+	    json_string(args, "name")));
+}
+
+static const struct {
+	const char *verb;
+	void (*fn)(const cJSON *args, char *note, size_t n);
+} verbs[] = {
+	{ "cancel", order_cancel },
+	{ "drain", order_drain },
+	{ "stop-instances", order_drain },
+	{ "warm", order_warm },
+	{ "forget", order_forget },
+};
+
+static void
+take(void *arg, int64_t id, const char *verb, const char *args_json)
+{
+	struct err e = ERR_INIT;
+	cJSON *args = json_parse(args_json, strlen(args_json), DEPTH, &e);
+	char note[200] = "not understood by this version";
+	size_t i;
+
+	(void)arg;
+	if (args == NULL)
+		snprintf(note, sizeof note, "%.180s", e.text);
+	for (i = 0; args != NULL && i < sizeof verbs / sizeof verbs[0]; i++)
+		if (strcmp(verbs[i].verb, verb) == 0)
+			verbs[i].fn(args, note, sizeof note);
+	log_info("order", "id=%lld verb=%s note=%s", (long long)id, verb, log_q(note));
+	dispatch_order_done(id, note);
+	cJSON_Delete(args);
+}
+
+int
+orders_take(struct store *s, struct err *e)
+{
+	return work_orders(s, take, NULL, e);
+}
