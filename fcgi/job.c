@@ -244,7 +244,8 @@ job_cancel(struct call *c, struct err *e)
 	if (body_id(c, &id, e) != 0 || (s = waiter_store(c->waiter, e)) == NULL || front_look(s, &id, true, &v, e) != 0)
 		goto out;
 	if (v.state != JOB_DONE) {
-		if (front_cancel(s, &id, e) != 0)
+		front_view_clear(&v);
+		if (front_cancel(s, &id, e) != 0 || front_look(s, &id, true, &v, e) != 0)
 			goto out;
 		writer_ring(c->door->writer);
 	}

@@ -165,7 +165,8 @@ request_serve(int fd, const struct conf *conf, const atomic_bool *stop, request_
 		f.keepConnection = 1;
 		if (FCGX_Accept_r(&f) < 0)
 			return; /* libfcgi has closed it */
-		if (f.role == ROLE_RESPONDER) {
+		/* libfcgi takes parameters that break off for the whole of them; the error stays in the stream. */
+		if (f.role == ROLE_RESPONDER && FCGX_GetError(f.in) == 0) {
 			fill(&r, f.envp, conf, &w);
 			fn(arg, &r);
 		}

@@ -60,6 +60,9 @@ waiter_store(struct waiter *w, struct err *e)
 {
 	if (w->store == NULL)
 		w->store = store_open(w->conf->database, STORE_FRONT, e);
+	/* Before the first start of a scheduler there is no ledger; where it would lie is nobody's business. */
+	if (w->store == NULL && e->kind == ERR_NOTFOUND)
+		err_named(e, ERR_BUSY, "RunnerUnavailable", "the scheduler has not run yet; jobs cannot be accepted");
 	return w->store;
 }
 
