@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""The lexicons are valid, and take and refuse the records that lib/bundle takes and refuses."""
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kit import COLLECTION, ROOT, Cases, cid_raw, check, pds_node, same, skip  # noqa: E402
+
+BLOB = {'$type': 'blob', 'ref': {'$link': cid_raw(b'x')}, 'mimeType': 'application/javascript', 'size': 1}
+GOOD = {'$type': COLLECTION, 'name': 'hello', 'version': '1.2.0', 'runtime': 'application/javascript+deno', 'code': BLOB,
+        'entry': 'main.js', 'endpoints': {'listVideos': {}, 'thumb': {'task': True, 'concurrency': 1, 'idempotent': True}},
+        'permissions': {'net': ['api.example.com:443'], 'read': [], 'write': ['/tmp'], 'env': ['LANG']},
+        'limits': {'timeoutMs': 10000, 'memoryMb': 128}, 'createdAt': '2026-01-01T00:00:00.000Z'}
+
+
+def but(**fields):
+    return {k: v for k, v in dict(GOOD, **fields).items() if v is not None}
+
+
+BUNDLES = [(GOOD, True), (but(later=1), True), (but(endpoints=None), True), (but(runtime=None), True),
+           (but(name=None), False), (but(name=7), False), (but(name=''), False), (but(code='x'), False), (but(code=None), False),
+           (but(limits={'timeoutMs': 0}), False), (but(limits={'timeoutMs': 'x'}), False),
+           (but(permissions={'net': 'x'}), False), (but(permissions={'net': [1]}), False),
+           (but(createdAt='today'), False), (but(version=''), False), (but(entry=''), False)]
+
+
+def ask(cases):
+    found = pds_node()
+    if not found or not os.path.isdir(os.path.join(found[1], '@atproto', 'lexicon')):
+        skip('no @atproto/lexicon here: run sh contrib/check.sh once')
+    p = subprocess.run([found[0], os.path.join(ROOT, 'tests', 'e2e', 'lexicons.mjs')], input=json.dumps(cases).encode(),
+                       capture_output=True, timeout=60, env=dict(os.environ, AT_RUND_PDS_MODULES=found[1]))
+    check(p.returncode == 0, p.stderr.decode()[-1500:])
+    return json.loads(p.stdout)
+
+
+def valid():
+    got = ask([])
+    for name in ('bundle', 'runner', 'invoke', 'describeRunner', 'getJob', 'cancelJob', 'listJobs'):
+        check('dev.at-run.' + name in got['lexicons'], name, got['lexicons'])
+
+
+def records():
+    got = ask([{'record': r, 'valid': ok} for r, ok in BUNDLES])
+    for (record, ok), answer in zip(BUNDLES, got['answers']):
+        check(answer is None, answer, record)
+
+
+def outputs():
+    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}}
+    card = {'did': None, 'software': 'at-rund', 'version': '0', 'access': {'mode': 'open'},
+            'runtimes': [{'name': 'node', 'mimeTypes': ['a/b'], 'wall': None}]}
+    got = ask([{'record': job, 'valid': True, 'output': True, 'nsid': 'dev.at-run.getJob'},
+               {'record': card, 'valid': True, 'output': True, 'nsid': 'dev.at-run.describeRunner'},
+               {'record': {'state': 'done'}, 'valid': False, 'output': True, 'nsid': 'dev.at-run.getJob'}])
+    same(got['answers'], [None] * 3)
+
+
+t = Cases()
+t.run('the lexicons are lexicons', valid)
+t.run('the lexicon of a bundle takes and refuses records', records)
+t.run('answers of the methods fit their lexicons', outputs)
+t.end()
