@@ -655,7 +655,8 @@ class Web:
 
     def __init__(self, kind, where, sock, base=''):
         self.kind, self.base, self.sock = kind, base, sock
-        self.dir = os.path.join(where, 'web-' + kind)
+        self.dir = tempfile.mkdtemp(prefix='web-%s-' % kind, dir=where)
+        os.chmod(self.dir, 0o755)
         for d in ('', 'logs', 'www', 'tmp'):
             os.makedirs(os.path.join(self.dir, d), exist_ok=True)
         self.port = free_port()
@@ -672,7 +673,8 @@ class Web:
 
     def launch(self, argv, env=None, user=None):
         self.p = Process(argv, self.path('logs', 'out.log'), env=env or clean_env(HOME=self.dir), cwd=self.dir, user=user)
-        self.p.ready(lambda: listening(self.port), self.kind, 20)
+        # Apache listens before it has read its configuration to the end, so only an answer counts.
+        self.p.ready(lambda: call(self.url + '/health', timeout=5).status, self.kind, 20)
         return self
 
     def stop(self):
@@ -735,7 +737,6 @@ def caddy(where, sock, base=''):
 {
 	admin off
 	auto_https off
-	persist_config off
 }
 %s''' % text)], env=clean_env(HOME=w.dir, XDG_DATA_HOME=w.path('tmp'), XDG_CONFIG_HOME=w.path('tmp')))
 
@@ -763,7 +764,8 @@ StartServers 1
 	AllowOverride None
 </Directory>
 ''' % (w.dir, w.port, w.path('pid'), w.path('logs', 'error.log'), w.path('tmp'), w.path('tmp'), w.path('www')) + ''.join(
-        'LoadModule %s_module %s/mod_%s.so\n' % (m, MODULES, m) for m in modules)
+        'LoadModule %s_module %s/mod_%s.so\n' % (m, MODULES, m) for m in modules) + (
+        'TypesConfig /dev/null\n' if 'mime' in modules else '')
 
 
 def apache(where, sock, base=''):
@@ -774,7 +776,7 @@ def apache(where, sock, base=''):
     return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', user + text)])
 
 
-def shared_host(kind, where, modules, extra=''):
+def shared_host(kind, where, modules):
     """An Apache as a shared host has it: the server's own config loads modules and allows .htaccess."""
     w = Web(kind, where, None)
     return w, apache_preamble(w, ['mpm_event', 'authz_core', 'mime', 'rewrite'] + modules) + '''
@@ -782,7 +784,7 @@ def shared_host(kind, where, modules, extra=''):
 	AllowOverride All
 	Require all granted
 </Directory>
-''' % w.path('www') + extra
+''' % w.path('www')
 
 
 def htaccess_proxy(where, sock, user=None):
@@ -796,13 +798,10 @@ def htaccess_proxy(where, sock, user=None):
 
 def htaccess_fcgid(where, runner):
     """Way 2: mod_fcgid starts the program.  Everything runs as the runner's user, as suexec would have it."""
-    w = Web('fcgid', where, None)
-    w, text = shared_host('fcgid', where, ['fcgid'], '''
-FcgidIPCDir "%s"
-FcgidProcessTableFile "%s"
-FcgidMaxRequestLen 16777216
-''' % (w.path('tmp', 'ipc'), w.path('tmp', 'shm')))
-    os.makedirs(w.path('tmp', 'ipc'), exist_ok=True)
+    w, text = shared_host('fcgid', where, ['fcgid'])
+    text += 'FcgidIPCDir "%s"\nFcgidProcessTableFile "%s"\nFcgidMaxRequestLen 16777216\n' % (
+        w.path('tmp', 'ipc'), w.path('tmp', 'shm'))
+    os.makedirs(w.path('tmp', 'ipc'))
     with open(w.path('www', '.htaccess'), 'w') as f:
         f.write(way(snippet('htaccess', home_socket='unused'), 2))
     starter(w.path('www', 'at.fcgi'), runner)

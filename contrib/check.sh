@@ -1,0 +1,23 @@
+#!/bin/sh
+# One command to all tests: installs what they need, builds, runs `make check`.  The last line is the totals.
+# Runs as root or as a user with sudo (only to install Debian packages that are missing; it says which).
+set -eu
+
+case ${1:-} in
+'') ;;
+--help | -h)
+	echo "sh contrib/check.sh          install what the tests need, then make check"
+	echo "sh contrib/check.sh --setup  only install"
+	exit 0
+	;;
+--setup) ;;
+*)
+	echo "usage: sh contrib/check.sh [--setup]" >&2
+	exit 64
+	;;
+esac
+cd "$(dirname "$0")/.."
+. contrib/setup.sh
+setup_need build run test lint
+[ "${1:-}" != --setup ] || exit 0
+exec make -s check </dev/null
