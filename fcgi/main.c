@@ -21,9 +21,10 @@
 #include "lib/log.h"
 
 static const char usage[] =
-    "Usage: at-rund.fcgi [--config PATH] [--listen SOCKET] [--dev]\n"
+    "Usage: at-rund.fcgi [--home DIR] [--config PATH] [--listen SOCKET] [--dev]\n"
     "Answers HTTP requests that a web server hands over by FastCGI (or as a CGI program).\n\n"
-    "  --config PATH    the config (default: AT_RUND_HOME, ~/.at-rund, /etc/at-rund)\n"
+    "  --home DIR       directory of the ledger and the config (AT_RUND_HOME)\n"
+    "  --config PATH    the config (default: in AT_RUND_HOME, ~/.at-rund, /etc/at-rund)\n"
     "  --listen SOCKET  make this socket; without it, take the one the parent gave\n"
     "  --dev            development: the author 'local', loopback names\n"
     "  --help, --version\n";
@@ -32,14 +33,18 @@ static int
 options(int argc, char **argv, const char **config, const char **listen_path, bool *dev)
 {
 	static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-		{ "listen", required_argument, NULL, 'l' }, { "dev", no_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+		{ "home", required_argument, NULL, 'H' }, { "listen", required_argument, NULL, 'l' },
+		{ "dev", no_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "c:l:h", known, NULL)) != -1) {
 		switch (o) {
 		case 'c':
 			*config = optarg;
+			break;
+		case 'H':
+			setenv("AT_RUND_HOME", optarg, 1);
 			break;
 		case 'l':
 			*listen_path = optarg;
@@ -88,15 +93,40 @@ cgi(void *arg, struct request *r)
 	waiter_free(w);
 }
 
+static int
+run(const struct conf *conf, const char *path, struct err *e)
+{
+	struct door door = { conf, NULL, NULL };
+	int status = EX_OK, fd = threads_listen(path, conf->web.listen_mode, e);
+
+	if (fd == -1)
+		return fail(e, EX_USAGE);
+	if (request_start(e) != 0)
+		return fail(e, EX_SOFTWARE);
+	door.writer = writer_new(conf);
+	door.gauge = gauge_new(conf);
+	if (fd == THREADS_CGI) {
+		status = request_cgi(conf, cgi, &door);
+	} else {
+		waiter_sweep(conf);
+		if (threads_run(&door, fd, e) != 0)
+			status = fail(e, EX_OSERR);
+		if (path != NULL)
+			unlink(path);
+	}
+	gauge_free(door.gauge);
+	writer_free(door.writer);
+	return status;
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *config = NULL, *path = NULL;
 	struct err e = ERR_INIT;
-	struct door door = { NULL, NULL, NULL };
 	struct conf *conf;
 	bool dev = false;
-	int fd, level, status = EX_OK;
+	int level, status;
 
 	if (options(argc, argv, &config, &path, &dev) != 0)
 		return EX_USAGE;
@@ -110,21 +140,7 @@ main(int argc, char **argv)
 	level = conf->observability.level != NULL ? log_level_parse(conf->observability.level) : LOG_INFO;
 	log_open("fcgi", level < 0 ? LOG_INFO : (enum log_level)level,
 	    conf->observability.log_format != NULL && strcmp(conf->observability.log_format, "json") == 0);
-	if ((fd = threads_listen(path, conf->web.listen_mode, &e)) == -1)
-		return fail(&e, EX_USAGE);
-	if (request_start(&e) != 0)
-		return fail(&e, EX_SOFTWARE);
-
-	door = (struct door){ conf, writer_new(conf), gauge_new(conf) };
-	if (fd == THREADS_CGI) {
-		status = request_cgi(conf, cgi, &door);
-	} else {
-		waiter_sweep(conf);
-		if (threads_run(&door, fd, &e) != 0)
-			status = fail(&e, EX_OSERR);
-		if (path != NULL)
-			unlink(path);
-	}
-	/* Threads that outstayed the grace time still use the rest: the end of the process takes it. */
+	status = run(conf, path, &e);
+	conf_free(conf);
 	return status;
 }

@@ -246,11 +246,17 @@ finish(int64_t grace_ms)
 	atomic_store(&pool.stop, true);
 	pthread_mutex_lock(&pool.growing); /* nobody is in the middle of starting one */
 	pthread_mutex_unlock(&pool.growing);
-	while (!ended() && clock_mono_ms() < until)
+	while (!ended()) {
+		if (clock_mono_ms() >= until) {
+			/* Their jobs go on in the scheduler; what they hold here ends with the process. */
+			log_warn("requests cut", "why=%s", "scheduler.grace");
+			_exit(0);
+		}
 		poll(NULL, 0, 10);
+	}
 	for (i = 0; i < atomic_load(&pool.started); i++)
-		if (atomic_load(&pool.thread[i].ended))
-			pthread_join(pool.thread[i].id, NULL);
+		pthread_join(pool.thread[i].id, NULL);
+	free(pool.thread);
 }
 
 int

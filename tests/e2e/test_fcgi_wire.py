@@ -129,7 +129,11 @@ class Workshop:
                         self.seen.add(job['id'])
                         self.fn(self, job)
             except Exception as e:
-                self.errors.append(repr(e))
+                if self.db.in_transaction:
+                    self.db.execute('ROLLBACK')
+                # A caller that left in this very moment has cancelled it.
+                if self.row(job)['outcome'] != 'cancelled':
+                    self.errors.append(repr(e))
             self.stop.wait(0.002)
 
     def request(self, job):
