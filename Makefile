@@ -79,6 +79,9 @@ $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) lib/store_f
 $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o scheduler/fetcher.o $(GROUND) $(WORLD) $(PROOF))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
 
+$(B)/tests/proof_make: $(call O,tests/e2e/proof_make.o tests/repo.o lib/cid.o $(GROUND) $(PROOF))
+	$(LINK) $(L_GROUND) -lsodium $(L_PROOF)
+
 unit: $(B)/tests/unit-tests
 	$<
 

@@ -113,14 +113,15 @@ read_key(const cJSON *doc, struct did_doc *out, struct err *e)
 	if (m == NULL)
 		return 0;
 	if (controller == NULL || strcmp(controller, out->did) != 0)
-		return err_set(e, ERR_REMOTE, "%.100s: the controller of its #atproto key is somebody else", out->did);
+		return err_named(e, ERR_REMOTE, "KeyMalformed", "%.100s: the controller of its #atproto key is somebody else",
+		    out->did);
 	for (i = 0; type != NULL && i < sizeof types / sizeof types[0]; i++)
 		if (strcmp(type, types[i]) == 0)
 			break;
 	if (type == NULL || i == sizeof types / sizeof types[0])
-		return err_set(e, ERR_REMOTE, "%.100s: its #atproto key is of no known type", out->did);
+		return err_named(e, ERR_REMOTE, "WrongCurve", "%.100s: its #atproto key is of no known type", out->did);
 	if (key == NULL || key[0] != 'z' || strlen(key) < 40 || strlen(key) > 120 || !is_base58(key + 1))
-		return err_set(e, ERR_REMOTE, "%.100s: its #atproto key is malformed", out->did);
+		return err_named(e, ERR_REMOTE, "KeyMalformed", "%.100s: its #atproto key is malformed", out->did);
 	out->key = mem_str(key);
 	out->key_type = mem_str(type);
 	return 0;

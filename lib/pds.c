@@ -12,15 +12,6 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 
-void
-pds_record_clear(struct pds_record *r)
-{
-	free(r->uri);
-	free(r->cid);
-	free(r->value);
-	*r = (struct pds_record)PDS_RECORD_INIT;
-}
-
 struct refusal {
 	const char *error; /* what the PDS calls it */
 	const char *start; /* how its message begins, NULL: any (older servers say InvalidRequest to everything) */
@@ -69,71 +60,28 @@ refused(const char *pds, const struct http_reply *reply, struct err *e)
 	return -1;
 }
 
-static int
-read_record(const char *pds, const struct buf *body, const struct http_reply *reply, const char *uri, const char *cid,
-    struct pds_record *out, struct err *e)
-{
-	struct buf value = BUF_INIT;
-	struct err why = ERR_INIT;
-	cJSON *tree = json_parse(body->data, body->len, JSON_DEPTH, &why);
-	const char *got_uri = json_string(tree, "uri"), *got_cid = json_string(tree, "cid");
-	const cJSON *got = json_object(tree, "value");
-	struct cid parsed;
-	int rc = -1;
-
-	if (tree == NULL)
-		err_set(e, ERR_REMOTE, "%.100s answers with %.60s that is no record (%s)", pds, reply->type, why.text);
-	else if (got_uri == NULL || strcmp(got_uri, uri) != 0)
-		err_set(e, ERR_REMOTE, "%.100s was asked for %.150s and answers with %.150s", pds, uri,
-		    got_uri != NULL ? got_uri : "no uri");
-	else if (got_cid == NULL || cid_parse(&parsed, got_cid, strlen(got_cid), NULL) != 0 ||
-	    parsed.codec != CID_DAG_CBOR)
-		err_set(e, ERR_REMOTE, "%.100s does not name the CID of the record", pds);
-	else if (cid != NULL && strcmp(got_cid, cid) != 0)
-		err_set(e, ERR_REMOTE, "%.100s was asked for %s and answers with %s", pds, cid, got_cid);
-	else if (got == NULL)
-		err_set(e, ERR_REMOTE, "%.100s answers without the record's value", pds);
-	else
-		rc = 0;
-	if (rc == 0) {
-		json_print(got, &value);
-		out->uri = mem_str(got_uri);
-		out->cid = mem_str(got_cid);
-		out->value = buf_take(&value);
-	}
-	cJSON_Delete(tree);
-	return rc;
-}
-
 int
-pds_record_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const char *collection,
-    const char *rkey, const char *cid, struct pds_record *out, struct err *e)
+pds_proof_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const char *collection,
+    const char *rkey, struct buf *car, struct err *e)
 {
 	struct http_reply reply = HTTP_REPLY_INIT;
-	struct buf url = BUF_INIT, body = BUF_INIT;
-	char *uri = mem_fmt("at://%s/%s/%s", did, collection, rkey);
+	struct buf url = BUF_INIT;
 	int rc = -1;
 
-	buf_fmt(&url, "%s/xrpc/com.atproto.repo.getRecord?repo=", pds);
+	buf_fmt(&url, "%s/xrpc/com.atproto.sync.getRecord?did=", pds);
 	http_escape(&url, did);
 	buf_str(&url, "&collection=");
 	http_escape(&url, collection);
 	buf_str(&url, "&rkey=");
 	http_escape(&url, rkey);
-	if (cid != NULL) {
-		buf_str(&url, "&cid=");
-		http_escape(&url, cid);
-	}
-	if (http_get_buf(h, c->policy, url.data, "application/json", c->record, &body, &reply, e) != 0)
+	if (http_get_buf(h, c->policy, url.data, "application/vnd.ipld.car", c->proof, car, &reply, e) != 0)
 		goto out;
 	if (reply.status < 200 || reply.status > 299)
 		refused(pds, &reply, e);
 	else
-		rc = read_record(pds, &body, &reply, uri, cid, out, e);
+		rc = 0;
 out:
-	free(uri);
 	buf_clear(&url);
-	buf_clear(&body);
 	buf_clear(&reply.refusal);
 	return rc;
 }

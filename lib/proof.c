@@ -15,6 +15,7 @@
 static const struct {
 	const char *name, *meaning;
 } links[] = {
+	{ "NoSigningKey", "the DID document names no signing key" },
 	{ "KeyMalformed", "the DID document's signing key cannot be read" },
 	{ "WrongCurve", "the DID document's signing key is not one of P-256 or K-256" },
 	{ "CarMalformed", "the proof is not a CAR file with one root" },

@@ -48,8 +48,8 @@ int proof_record(const struct proof_ask *ask, const uint8_t *car, size_t n, stru
 /* The chain as lines for people, each ended by a newline. */
 void proof_words(const struct proof_ask *ask, const struct proof *p, struct buf *out);
 
-/* All names that proof_record and the key's readers give to broken links, with what each means; NULL past the end, and
- * NULL for a name that is not ours. */
+/* All names of broken links, with what each means: those that proof_record and the key's readers give, and NoSigningKey for
+ * who reads the DID document.  NULL past the end, and NULL for a name that is not ours. */
 const char *proof_names(size_t i);
 const char *proof_meaning(const char *name);
 

@@ -32,12 +32,14 @@
 #include "lib/cid.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
+#include "lib/data.h"
 #include "lib/did.h"
 #include "lib/http.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/pds.h"
+#include "lib/proof.h"
 #include "lib/syntax.h"
 
 #define QUEUE_MAX      1024
@@ -45,6 +47,14 @@
 #define AUTHOR_MAX     SYNTAX_DID_MAX
 /* A failure is remembered this long, so that a storm of calls for a dead author asks once. */
 #define FAILED_FRESH_MS 2000
+/* A bad signature may mean that the key is new: the document is read again, but not in a storm. */
+#define RENEW_MS 2000
+/* What a proof may have over the record's own limit: the commit and the tree's nodes. */
+#define PROOF_ROOM (512 * 1024)
+/* The chain in words holds a DID twice, and CIDs. */
+#define PROOF_WORDS_MAX 8192
+/* An author may have moved to another PDS: a document older than this is asked for again when the PDS fails us. */
+#define MOVED_AFTER_MS 5000
 /* A document that cannot be refreshed goes on being used, and is tried again after this. */
 #define RETRY_MS 30000
 
@@ -96,8 +106,9 @@ struct identity {
 	char *author;
 	bool busy;          /* somebody is asking; wait for changed */
 	bool known;         /* doc is good */
-	int64_t fresh_until;
+	int64_t asked, fresh_until;
 	struct did_doc doc;
+	char rev[PROOF_REV_TEXT + 1]; /* the newest that was proven; kept under the DID */
 	struct err failure; /* kind ERR_NONE: the last try went well */
 	int waiters;        /* who holds a pointer to this */
 	struct identity *next;
@@ -128,11 +139,13 @@ struct job {
 	struct fetcher *f;
 	struct http *http;
 	uint64_t id;
-	const char *author, *name, *version, *known_cid; /* borrowed from the request's tree */
+	const char *author, *name, *version, *known_cid, *last_rev; /* borrowed from the request's tree */
 	int64_t end;                                     /* monotonic ms */
 	struct did_doc doc;
 	char *handle; /* proven, or NULL */
-	struct pds_record record;
+	char *uri, *record;       /* JSON text of the record */
+	char cid[CID_TEXT + 1], commit[CID_TEXT + 1], rev[PROOF_REV_TEXT + 1];
+	char *proof;              /* in words */
 	struct bundle *bundle;
 	char *dir;    /* name below bundles_dir */
 	int64_t bytes;
@@ -279,6 +292,7 @@ identity_settle(struct fetcher *f, struct identity *i, int rc, struct did_doc *g
 	bool theirs = why->kind == ERR_REMOTE || why->kind == ERR_TIMEOUT || why->kind == ERR_DENIED;
 
 	i->busy = false;
+	i->asked = now;
 	if (rc == 0) {
 		did_doc_clear(&i->doc);
 		i->doc = *got;
@@ -345,12 +359,49 @@ get_identity(struct job *j, struct err *e)
 	if (strncmp(author, "did:", 4) != 0)
 		syntax_handle_lower(author);
 	rc = identity_get(j, author, &j->doc, e);
+	free(j->handle);
+	j->handle = NULL;
 	/* Only a handle that led here is proven; what a document claims alone is not told on. */
 	if (rc == 0 && strncmp(author, "did:", 4) != 0)
 		j->handle = mem_str(author);
 	free(author);
 	j->identity_ms = clock_mono_ms() - start;
 	return rc;
+}
+
+/* Lets a document that is not quite new be asked for again.  Says whether it was. */
+static bool
+identity_doubt(struct fetcher *f, const char *did)
+{
+	int64_t now = clock_mono_ms();
+	struct identity *i;
+	bool old = false;
+
+	pthread_mutex_lock(&f->lock);
+	for (i = f->identities; i != NULL; i = i->next)
+		if (i->known && !i->busy && strcmp(i->doc.did, did) == 0 && now - i->asked > MOVED_AFTER_MS) {
+			i->fresh_until = 0;
+			old = true;
+		}
+	pthread_mutex_unlock(&f->lock);
+	return old;
+}
+
+/* The PDS failed us: has the author another one by now? */
+static bool
+moved(struct job *j, const struct err *e)
+{
+	bool theirs = e->kind == ERR_REMOTE || e->kind == ERR_TIMEOUT ||
+	    (e->kind == ERR_NOTFOUND && strncmp(e->name, "Repo", 4) == 0);
+	char *before;
+	bool yes;
+
+	if (!theirs || !identity_doubt(j->f, j->doc.did))
+		return false;
+	before = mem_str(j->doc.pds);
+	yes = get_identity(j, NULL) == 0 && strcmp(before, j->doc.pds) != 0;
+	free(before);
+	return yes;
 }
 
 /* --- records --- */
@@ -360,14 +411,138 @@ not_there(const struct job *j, const char *rkey, bool by_cid, struct err *e)
 {
 	const char *collection = j->f->conf->collection;
 
-	if (e == NULL || strcmp(e->name, "RecordNotFound") != 0)
+	bool proven = strcmp(e->name, "RecordNotInRepository") == 0;
+	bool moved_on = by_cid && strcmp(e->name, "RecordMismatch") == 0;
+
+	if (!proven && !moved_on && strcmp(e->name, "RecordNotFound") != 0)
 		return err_wrap(e, "the bundle %s of %.100s", j->name, j->doc.did);
 	if (by_cid)
 		return err_named(e, ERR_NOTFOUND, "BundleNotFound",
 		    "at://%.100s/%s/%s is not at %s: a PDS keeps only the current record; deploy %s:VERSION records to "
 		    "keep older ones", j->doc.did, collection, rkey, j->version, j->name);
-	return err_named(e, ERR_NOTFOUND, "BundleNotFound", "there is no record at://%.100s/%s/%s", j->doc.did,
-	    collection, rkey);
+	return err_named(e, ERR_NOTFOUND, "BundleNotFound", "there is no record at://%.100s/%s/%s%s", j->doc.did,
+	    collection, rkey, proven ? " (proven by the tree of its repository)" : "");
+}
+
+/*
+ * Reads the document once more, unless that was just done.  true: the author's key or server is another now.  The handle's
+ * entry holds the old document too, and is asked for with the next request.
+ */
+static bool
+identity_renewed(struct job *j)
+{
+	struct did_doc doc = DID_DOC_INIT;
+	struct identity *i;
+	bool changed;
+
+	pthread_mutex_lock(&j->f->lock);
+	i = identity_entry(j->f, j->doc.did);
+	if (!i->busy && i->asked + RENEW_MS <= clock_mono_ms())
+		i->fresh_until = 0;
+	pthread_mutex_unlock(&j->f->lock);
+	changed = identity_get(j, j->doc.did, &doc, NULL) == 0 && doc.key != NULL &&
+	    (j->doc.key == NULL || strcmp(doc.key, j->doc.key) != 0 || strcmp(doc.pds, j->doc.pds) != 0);
+	if (changed && j->handle != NULL) {
+		pthread_mutex_lock(&j->f->lock);
+		i = identity_entry(j->f, j->handle);
+		i->fresh_until = 0;
+		pthread_mutex_unlock(&j->f->lock);
+	}
+	if (changed) {
+		did_doc_clear(&j->doc);
+		did_doc_copy(&j->doc, &doc);
+	}
+	did_doc_clear(&doc);
+	return changed;
+}
+
+/* The newest revision of the author that anybody here knows of, "" when nobody does. */
+static void
+rev_known(struct job *j, char rev[PROOF_REV_TEXT + 1])
+{
+	struct identity *i;
+
+	pthread_mutex_lock(&j->f->lock);
+	i = identity_entry(j->f, j->doc.did);
+	memcpy(rev, i->rev, sizeof i->rev);
+	pthread_mutex_unlock(&j->f->lock);
+	if (j->last_rev != NULL && strcmp(j->last_rev, rev) > 0)
+		memcpy(rev, j->last_rev, PROOF_REV_TEXT + 1);
+}
+
+static void
+rev_note(struct job *j, const char *rev)
+{
+	struct identity *i;
+
+	pthread_mutex_lock(&j->f->lock);
+	i = identity_entry(j->f, j->doc.did);
+	if (strcmp(rev, i->rev) > 0)
+		memcpy(i->rev, rev, sizeof i->rev);
+	pthread_mutex_unlock(&j->f->lock);
+}
+
+static int
+take_proof(struct job *j, const struct proof_ask *ask, const struct proof *p, struct err *e)
+{
+	struct buf json = BUF_INIT, words = BUF_INIT;
+	struct err why = ERR_INIT;
+	int rc = -1;
+
+	if ((int64_t)p->n > j->f->conf->record_bytes) {
+		err_set(e, ERR_REMOTE, "the record has %zu bytes, more than %lld (atproto.record)", p->n,
+		    (long long)j->f->conf->record_bytes);
+		goto out;
+	}
+	if (data_json(p->bytes, p->n, &json, &why) != 0) {
+		err_named(e, ERR_REMOTE, "RecordMalformed", "record: %s", why.text);
+		goto out;
+	}
+	proof_words(ask, p, &words);
+	cid_print(&p->record, j->cid);
+	cid_print(&p->commit, j->commit);
+	memcpy(j->rev, p->rev, sizeof j->rev);
+	j->uri = mem_fmt("at://%s/%s/%s", ask->did, ask->collection, ask->rkey);
+	j->record = buf_take(&json);
+	j->proof = buf_take(&words);
+	rc = 0;
+out:
+	buf_clear(&json);
+	buf_clear(&words);
+	return rc;
+}
+
+/* One proof from the author's server, under the key and the server that j->doc names. */
+static int
+prove(struct job *j, const char *rkey, const struct cid *wanted, struct err *e)
+{
+	const struct fetcher_conf *c = j->f->conf;
+	struct http_limits limits;
+	struct pds_conf pc = { &j->f->policy, &limits, NULL };
+	char rev[PROOF_REV_TEXT + 1];
+	struct key key;
+	struct proof_ask ask = { .did = j->doc.did, .collection = c->collection, .rkey = rkey, .key = &key,
+		.record = wanted, .last_rev = rev, .now_ms = clock_wall_ms() };
+	struct buf car = BUF_INIT;
+	struct proof p = { .nodes = 0 };
+	int rc = -1;
+
+	if (j->doc.key == NULL)
+		return err_named(e, ERR_REMOTE, "NoSigningKey", "the DID document names no signing key (#atproto)");
+	if (key_parse_method(&key, j->doc.key_type, j->doc.key, e) != 0 ||
+	    limits_for(j, c->record_bytes + PROOF_ROOM, "atproto.record and what a proof needs", 0, &limits, e) != 0)
+		return -1;
+	rev_known(j, rev);
+	if (pds_proof_get(j->http, &pc, j->doc.pds, j->doc.did, c->collection, rkey, &car, e) != 0)
+		goto out;
+	rc = proof_record(&ask, (const uint8_t *)car.data, car.len, &p, e);
+	if (rc == 0 || (e->kind == ERR_NOTFOUND && p.rev[0] != '\0'))
+		rev_note(j, p.rev);
+	if (rc == 0)
+		rc = take_proof(j, &ask, &p, e);
+out:
+	buf_clear(&car);
+	return rc;
 }
 
 static int
@@ -394,25 +569,25 @@ check_record(const struct job *j, const char *pinned, struct err *e)
 static int
 get_record(struct job *j, struct err *e)
 {
-	const struct fetcher_conf *c = j->f->conf;
 	int64_t start = clock_mono_ms();
-	struct http_limits limits;
-	struct pds_conf pc = { &j->f->policy, &limits, NULL };
 	struct cid cid;
 	bool latest = strcmp(j->version, "latest") == 0;
 	bool by_cid = !latest && cid_parse(&cid, j->version, strlen(j->version), NULL) == 0;
 	const char *pinned = latest || by_cid ? NULL : j->version;
 	char *rkey = pinned != NULL ? mem_fmt("%s:%s", j->name, pinned) : mem_str(j->name);
-	int rc = -1;
+	struct err why = ERR_INIT;
+	int rc = prove(j, rkey, by_cid ? &cid : NULL, &why);
 
-	if (limits_for(j, c->record_bytes, "atproto.record", 0, &limits, e) != 0)
-		goto out;
-	if (pds_record_get(j->http, &pc, j->doc.pds, j->doc.did, c->collection, rkey, by_cid ? j->version : NULL,
-		&j->record, e) != 0) {
+	/* The key may have been rotated since the document was read: once more with the new one. */
+	if (rc != 0 && strcmp(why.name, "BadSignature") == 0 && identity_renewed(j))
+		rc = prove(j, rkey, by_cid ? &cid : NULL, &why);
+	if (rc != 0) {
+		*e = why;
 		not_there(j, rkey, by_cid, e);
 		goto out;
 	}
-	j->bundle = bundle_parse(j->record.value, strlen(j->record.value), false, e);
+	rc = -1;
+	j->bundle = bundle_parse(j->record, strlen(j->record), false, e);
 	if (j->bundle != NULL)
 		rc = check_record(j, pinned, e);
 out:
@@ -571,7 +746,7 @@ get_code(struct job *j, struct err *e)
 		if (rc != 0)
 			return -1;
 	} else if (j->known_cid != NULL) {
-		j->unchanged = strcmp(j->known_cid, j->record.cid) == 0;
+		j->unchanged = strcmp(j->known_cid, j->cid) == 0;
 	}
 	path = mem_fmt("%s/%s", j->f->conf->bundles_dir, j->dir);
 	rc = bundle_entry(j->bundle, path, entry, e);
@@ -599,6 +774,7 @@ read_request(struct job *j, const cJSON *tree, int64_t came, struct err *e)
 	j->name = json_string(tree, "name");
 	j->version = json_string(tree, "version");
 	j->known_cid = json_string(tree, "knownCid");
+	j->last_rev = json_string(tree, "lastRev");
 	if (op == NULL || strcmp(op, "bundle") != 0)
 		return err_set(e, ERR_INPUT, "the fetcher knows no such operation");
 	if (j->author == NULL || strlen(j->author) > AUTHOR_MAX ||
@@ -610,6 +786,8 @@ read_request(struct job *j, const cJSON *tree, int64_t came, struct err *e)
 		return err_set(e, ERR_INPUT, "not a version");
 	if (j->known_cid != NULL && cid_parse(&cid, j->known_cid, strlen(j->known_cid), e) != 0)
 		return -1;
+	if (j->last_rev != NULL && !syntax_tid(j->last_rev, strlen(j->last_rev)))
+		return err_set(e, ERR_INPUT, "lastRev is not a revision");
 	return 0;
 }
 
@@ -623,10 +801,14 @@ answer_ok(const struct job *j, struct buf *out)
 	buf_str(out, ",\"pds\":");
 	buf_json_str(out, j->doc.pds);
 	buf_str(out, ",\"uri\":");
-	buf_json_str(out, j->record.uri);
+	buf_json_str(out, j->uri);
 	buf_str(out, ",\"cid\":");
-	buf_json_str(out, j->record.cid);
-	buf_fmt(out, ",\"unchanged\":%s,\"record\":%s,\"code\":", j->unchanged ? "true" : "false", j->record.value);
+	buf_json_str(out, j->cid);
+	buf_fmt(out, ",\"proven\":true,\"rev\":\"%s\",\"commit\":\"%s\",\"proof\":", j->rev, j->commit);
+	buf_json_str(out, j->proof);
+	buf_fmt(out, ",\"unchanged\":%s,\"record\":", j->unchanged ? "true" : "false");
+	buf_str(out, j->record);
+	buf_str(out, ",\"code\":");
 	buf_json_str(out, j->bundle->code);
 	buf_str(out, ",\"dir\":\"bundles/");
 	buf_str(out, j->dir);
@@ -657,7 +839,9 @@ job_clear(struct job *j)
 {
 	did_doc_clear(&j->doc);
 	free(j->handle);
-	pds_record_clear(&j->record);
+	free(j->uri);
+	free(j->record);
+	free(j->proof);
 	bundle_free(j->bundle);
 	free(j->dir);
 }
@@ -667,10 +851,12 @@ serve(struct fetcher *f, struct http *http, const struct work *w, struct buf *ou
 {
 	struct job j = { .f = f, .http = http };
 	struct err e = ERR_INIT;
+	bool fine;
 	cJSON *tree = json_parse(w->json, w->n, JSON_DEPTH, &e);
 
-	if (tree != NULL && read_request(&j, tree, w->came, &e) == 0 && get_identity(&j, &e) == 0 &&
-	    get_record(&j, &e) == 0 && get_code(&j, &e) == 0)
+	fine = tree != NULL && read_request(&j, tree, w->came, &e) == 0 && get_identity(&j, &e) == 0 &&
+	    (get_record(&j, &e) == 0 || (moved(&j, &e) && get_record(&j, &e) == 0)) && get_code(&j, &e) == 0;
+	if (fine)
 		answer_ok(&j, out);
 	else
 		answer_error(j.id, &e, out);
@@ -680,8 +866,8 @@ serve(struct fetcher *f, struct http *http, const struct work *w, struct buf *ou
 		answer_error(j.id, &e, out);
 	}
 	log_debug("fetched", "author=%s bundle=%s version=%s ok=%d identity_ms=%lld record_ms=%lld blob_ms=%lld why=%s",
-	    log_q(j.author), log_q(j.name), log_q(j.version), e.kind == ERR_NONE, (long long)j.identity_ms,
-	    (long long)j.record_ms, (long long)j.blob_ms, log_q(e.text));
+	    log_q(j.author), log_q(j.name), log_q(j.version), fine, (long long)j.identity_ms,
+	    (long long)j.record_ms, (long long)j.blob_ms, log_q(fine ? "" : e.text));
 	job_clear(&j);
 	cJSON_Delete(tree);
 }
@@ -993,6 +1179,10 @@ fetcher_request_add(struct buf *out, const struct fetcher_request *r)
 		buf_str(&json, ",\"knownCid\":");
 		buf_json_str(&json, r->known_cid);
 	}
+	if (r->last_rev != NULL) {
+		buf_str(&json, ",\"lastRev\":");
+		buf_json_str(&json, r->last_rev);
+	}
 	buf_fmt(&json, ",\"deadlineMs\":%lld}", (long long)(r->deadline_ms > 0 ? r->deadline_ms : 1));
 	add_message(out, json.data, json.len);
 	buf_clear(&json);
@@ -1009,6 +1199,9 @@ fetcher_answer_clear(struct fetcher_answer *a)
 	free(a->record_json);
 	free(a->code);
 	free(a->dir);
+	free(a->rev);
+	free(a->commit);
+	free(a->proof);
 	bundle_free(a->bundle);
 	memset(a, 0, sizeof *a);
 }
@@ -1056,11 +1249,16 @@ read_ok(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 {
 	const char *did = json_string(tree, "did"), *handle = json_string(tree, "handle"),
 		   *pds = json_string(tree, "pds"), *uri = json_string(tree, "uri"), *cid = json_string(tree, "cid"),
-		   *code = json_string(tree, "code"), *dir = json_string(tree, "dir");
+		   *code = json_string(tree, "code"), *dir = json_string(tree, "dir"),
+		   *rev = json_string(tree, "rev"), *commit = json_string(tree, "commit"),
+		   *proof = json_string(tree, "proof");
 	const cJSON *record = json_object(tree, "record"), *timings = json_object(tree, "timings");
 	struct buf text = BUF_INIT;
 
 	out->bytes = -1;
+	if (!cJSON_IsTrue(json_member(tree, "proven")) || rev == NULL || !syntax_tid(rev, strlen(rev)) ||
+	    !cid_is(commit, CID_DAG_CBOR) || proof == NULL || strlen(proof) > PROOF_WORDS_MAX)
+		return false;
 	if (did == NULL || !syntax_did(did, strlen(did)) ||
 	    (handle != NULL ? !syntax_handle(handle, strlen(handle)) : json_member(tree, "handle") != NULL) ||
 	    pds == NULL || !plain(pds, 300) || !uri_is(uri, did) || !cid_is(cid, CID_DAG_CBOR) ||
@@ -1083,6 +1281,9 @@ read_ok(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 	out->cid = mem_str(cid);
 	out->code = mem_str(code);
 	out->dir = mem_str(dir);
+	out->rev = mem_str(rev);
+	out->commit = mem_str(commit);
+	out->proof = mem_str(proof);
 	return true;
 }
 

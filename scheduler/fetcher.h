@@ -5,11 +5,15 @@
  * Over one unix stream socket go messages: 4 bytes big-endian length, then a JSON object.
  *
  *     → {"id":7,"op":"bundle","author":"did:plc:… | handle","name":"hello","version":"latest | 1.2.0 | bafy…",
- *        "knownCid":"bafy…","deadlineMs":9000}
+ *        "knownCid":"bafy…","lastRev":"3l…","deadlineMs":9000}
  *     ← {"id":7,"ok":true,"did":…,"handle":… | null,"pds":…,"uri":…,"cid":record CID,"unchanged":false,
  *        "record":{…},"code":CID of the blob,"dir":"bundles/…","bytes":n,
+ *        "proven":true,"rev":…,"commit":CID of the commit,"proof":"the chain in words, a line each",
  *        "timings":{"identity":ms,"record":ms,"blob":ms}}
  *     ← {"id":7,"ok":false,"kind":"remote","name":"UpstreamFailure","message":"…"}
+ *
+ * Only a record that is proven to stand in the author's repository is told (lib/proof); a broken link is an error whose name
+ * says which.  lastRev: the newest revision the scheduler knows of this author; an older one is refused.
  *
  * knownCid: when the record is still this one and its directory is there, the answer has "unchanged":true, and the
  * record and code are still told.  Answers come in any order.
@@ -57,6 +61,7 @@ struct fetcher_request {
 	uint64_t id;
 	const char *author, *name, *version;
 	const char *known_cid; /* NULL: none */
+	const char *last_rev;  /* NULL: none */
 	int64_t deadline_ms;   /* milliseconds left */
 };
 void fetcher_request_add(struct buf *out, const struct fetcher_request *r);
@@ -72,6 +77,8 @@ struct fetcher_answer {
 	bool unchanged;
 	char *did, *handle /* or NULL */, *pds, *uri, *cid, *record_json, *code;
 	char *dir;             /* below the home: "bundles/NAME" */
+	char *rev, *commit;    /* what proves it: keep the newest rev of each author */
+	char *proof;           /* the chain in words */
 	int64_t bytes;         /* of the blob */
 	struct bundle *bundle; /* record_json, parsed */
 	int64_t identity_ms, record_ms, blob_ms;

@@ -41,7 +41,7 @@ static struct fetcher_conf conf = {
 	.workers = 8,
 };
 static int64_t dev, deadline_ms = 30000;
-static const char *known;
+static const char *known, *last_rev;
 
 static const struct option options[] = {
 	{ "--plc", NULL, &conf.plc_url },
@@ -49,6 +49,7 @@ static const struct option options[] = {
 	{ "--collection", NULL, &conf.collection },
 	{ "--dir", NULL, &conf.bundles_dir },
 	{ "--known", NULL, &known },
+	{ "--rev", NULL, &last_rev },
 	{ "--dev", &dev, NULL },
 	{ "--deadline", &deadline_ms, NULL },
 	{ "--blob", &conf.blob_bytes, NULL },
@@ -133,7 +134,7 @@ main(int argc, char **argv)
 	close(pair[1]);
 	for (i = 0; at + 3 * i < argc; i++) {
 		struct fetcher_request r = { (uint64_t)i + 1, argv[at + 3 * i], argv[at + 3 * i + 1],
-			argv[at + 3 * i + 2], known, deadline_ms };
+			argv[at + 3 * i + 2], known, last_rev, deadline_ms };
 		fetcher_request_add(&out, &r);
 	}
 	if (write(pair[0], out.data, out.len) != (ssize_t)out.len)

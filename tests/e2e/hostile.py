@@ -2,36 +2,38 @@
 A PLC directory and a PDS that lie: one server on loopback for both, the name of the bundle says how it misbehaves.
 
     h = Hostile()
-    h.did            an account whose document points at this server
+    h.did            an account whose document points at this server (K-256); h.did_p256 has a key on the other curve
     h.modes          every bundle name it knows and what the fetcher must say to it
+    h.lies           how a proof can lie, and the name of the link that then breaks: {'high-s': 'HighSSignature', ...};
+                     the bundle "lie-high-s" is served with that lie.  An old revision is older than h.rev.
+
+Proofs are made by build/tests/proof_make, without which there is no Hostile.
 
 Used by test_fetcher.py, and by whoever wants a runner to meet such a server.
 """
 import gzip
 import json
+import os
+import subprocess
 import threading
 import urllib.parse
 
-from kit import COLLECTION, Serve, cid_raw
+from kit import BUILD, COLLECTION, Serve, cid_raw, skip
 
 CODE = b'export default () => "fine"\n'
-RECORD_CID = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm'
+PROOF_MAKE = os.path.join(BUILD, 'tests', 'proof_make')
+REV = '3lonbndhf722s'
 HTML = b'<!DOCTYPE html><title>Sorry</title><h1>Down for maintenance</h1>'
 
 # bundle name: (kind, what the message says), or None when the fetch must work
 MODES = {
     'fine': None,
     # the record
-    'html-200': ('remote', 'that is no record'),
+    'html-200': ('remote', 'CAR at byte'),
     'html-502': ('remote', 'answers 502 with text/html'),
-    'not-json': ('remote', 'that is no record'),
-    'gzip-nonsense': ('remote', 'that is no record'),
-    'other-uri': ('remote', 'was asked for'),
-    'no-cid': ('remote', 'does not name the CID'),
-    'array': ('remote', "without the record's value"),
-    'deep': ('remote', 'nested too deeply'),
-    'nul': ('remote', 'u0000'),
-    'twice': ('remote', 'stands twice'),
+    'no-bytes': ('remote', 'no bytes'),
+    'gzip-nonsense': ('remote', 'CAR at byte'),
+    'no-such-method': ('remote', 'XRPCNotSupported'),
     'missing': ('notfound', 'there is no record'),
     'huge-record': ('remote', 'atproto.record'),
     'endless-record': ('remote', 'atproto.record'),
@@ -64,14 +66,26 @@ MODES = {
 
 class Hostile(Serve):
     def __init__(self):
-        super().__init__(self._answer)
+        if not os.access(PROOF_MAKE, os.X_OK):
+            skip('no %s: make it first' % os.path.relpath(PROOF_MAKE))
         self.did = 'did:plc:' + 'h' * 24
+        self.did_p256 = 'did:plc:' + 'q' * 24
         self.modes = MODES
+        self.rev = REV
+        self.lies = dict(line.split(' ', 1) for line in make_proof('lies').decode().splitlines())
+        self.keys = {c: make_proof('key', c).decode().strip() for c in ('K-256', 'P-256')}
         self.hits = {}
+        self.proofs = {}
         self.lock = threading.Lock()
+        super().__init__(self._answer)
 
     def document(self, did):
-        return {'id': did, 'alsoKnownAs': ['at://hostile.test'], 'verificationMethod': [],
+        key = self.keys['P-256' if did == self.did_p256 else 'K-256']
+        if did[8] == 'r' and self.hits['/' + did] == 1:
+            key = self.keys['P-256']  # not the one that signs: it is rotated before the document is read again
+        return {'id': did, 'alsoKnownAs': ['at://hostile.test'],
+                'verificationMethod': [] if did[8] == 'k' else
+                [{'id': did + '#atproto', 'type': 'Multikey', 'controller': did, 'publicKeyMultibase': key}],
                 'service': [{'id': '#atproto_pds', 'type': 'AtprotoPersonalDataServer', 'serviceEndpoint': self.url}]}
 
     def _answer(self, method, path, headers, body, send):
@@ -99,7 +113,7 @@ class Hostile(Serve):
             did = {'hostile.test': self.did, 'thief.test': self.did}.get(q.get('handle'))
             return send(200, None, {'did': did}) if did else send(400, None, {'error': 'InvalidRequest', 'message': 'x'})
         if at.path.endswith('getRecord'):
-            return self._record(q['repo'], q['rkey'], send)
+            return self._record(q['did'], q['rkey'], send)
         if at.path.endswith('getBlob'):
             return self._blob(q, send)
         if at.path == '/moved':
@@ -121,35 +135,35 @@ class Hostile(Serve):
                 'runtime': 'application/javascript',
                 'code': {'$type': 'blob', 'ref': {'$link': cid_raw(data)}, 'mimeType': 'application/javascript', 'size': size}}
 
-    def _record(self, repo, mode, send):
-        uri = 'at://%s/%s/%s' % (repo, COLLECTION, mode)
-        good = {'uri': uri, 'cid': RECORD_CID, 'value': self.record(mode)}
-        raw = {'nul': lambda t: t.replace('"version": "1"', '"version": "a\\u0000b"'),
-               'twice': lambda t: t.replace('"version": "1"', '"version": "1", "version": "2"'),
-               'deep': lambda t: t.replace('"version": "1"', '"x": ' + '[' * 500 + ']' * 500)}
-        head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n'
+    def proof(self, did, mode):
+        """The CAR for a bundle; the same one for everybody who asks."""
+        with self.lock:
+            if (did, mode) not in self.proofs:
+                lie = mode[4:] if mode.startswith('lie-') else 'none'
+                self.proofs[did, mode] = make_proof(
+                    'car', did, COLLECTION, mode, REV, lie, 'P-256' if did == self.did_p256 else 'K-256',
+                    data=json.dumps(self.record(mode)).encode())
+            return self.proofs[did, mode]
+
+    def _record(self, did, mode, send):
+        car = {'Content-Type': 'application/vnd.ipld.car'}
+        head = b'HTTP/1.1 200 OK\r\nContent-Type: application/vnd.ipld.car\r\n'
         if mode == 'html-200':
             return send(200, {'Content-Type': 'text/html'}, HTML)
         if mode == 'html-502':
             return send(502, {'Content-Type': 'text/html'}, HTML)
-        if mode == 'not-json':
-            return send(200, {'Content-Type': 'application/json'}, b'{"uri": ')
+        if mode == 'no-bytes':
+            return send(200, car, b'')
         if mode == 'gzip-nonsense':
-            return send(200, {'Content-Type': 'application/json', 'Content-Encoding': 'gzip'}, gzip.compress(b'{}') * 9)
-        if mode == 'other-uri':
-            return send(200, None, dict(good, uri='at://did:plc:' + 'e' * 24 + '/x.y.z/fine'))
-        if mode == 'no-cid':
-            return send(200, None, {'uri': uri, 'value': good['value']})
-        if mode == 'array':
-            return send(200, None, dict(good, value=[good['value']]))
-        if mode in raw:
-            return send(200, {'Content-Type': 'application/json'}, raw[mode](json.dumps(good)).encode())
+            return send(200, dict(car, **{'Content-Encoding': 'gzip'}), gzip.compress(b'{}') * 9)
+        if mode == 'no-such-method':
+            return send(501, None, {'error': 'XRPCNotSupported', 'message': 'no sync here'})
         if mode == 'missing':
             return send(400, None, {'error': 'RecordNotFound', 'message': 'Could not locate record'})
         if mode == 'huge-record':
-            return send(200, None, dict(good, pad='x' * (2 << 20)))
+            return send(200, car, self.proof(did, 'fine') + b'x' * (2 << 20))
         if mode == 'endless-record':
-            send.raw(head + b'\r\n{"pad":"')
+            send.raw(head + b'\r\n' + self.proof(did, 'fine'))
             return self._forever(send, b'x' * 65536, 0)
         if mode == 'endless-headers':
             send.raw(head)
@@ -165,8 +179,10 @@ class Hostile(Serve):
         if mode == 'hang-up':
             return None
         if mode == 'redirect-record':
-            return send(302, {'Location': self.url + '/xrpc/com.atproto.repo.getRecord?repo=x'})
-        return send(200, None, good)
+            return send(302, {'Location': self.url + '/xrpc/com.atproto.sync.getRecord?did=x'})
+        if mode == 'rotated' and did[8] == 'r':
+            self.closing.wait(2.2)  # a document that was read a moment ago is not read again
+        return send(200, car, self.proof(did, mode))
 
     def _forever(self, send, piece, pause):
         while not self.closing.is_set():
@@ -175,7 +191,8 @@ class Hostile(Serve):
                 self.closing.wait(pause)
 
     def _blob(self, q, send):
-        mode = next((m for m in MODES if cid_raw(self.code(m)) == q['cid']), None)
+        names = list(MODES) + ['rotated'] + ['lie-' + x for x in self.lies]
+        mode = next((m for m in names if cid_raw(self.code(m)) == q['cid']), None)
         data = self.code(mode)
         head = b'HTTP/1.1 200 OK\r\nContent-Type: application/javascript\r\n'
         if mode == 'wrong-hash':
@@ -210,6 +227,10 @@ class Hostile(Serve):
         if mode == 'blob-moved':
             return send(302, {'Location': self.url + '/moved'})
         return send(200, None, data)
+
+
+def make_proof(*argv, data=b''):
+    return subprocess.run((PROOF_MAKE,) + argv, input=data, capture_output=True, timeout=30, check=True).stdout
 
 
 def tar_of_zeros(size):
