@@ -52,7 +52,7 @@ int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(p
 /* Talk for people, on standard error; not with --json. */
 void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Loads the config, prints its warnings; NULL with *code set (EX_CONFIG) after saying why. */
+/* Loads the config (serve also prints its warnings); NULL with *code set (EX_CONFIG) after saying why. */
 struct conf *cli_conf(const struct cli *c, bool missing_ok, int *code);
 /* Opens the ledger for reading and orders; NULL with *code set. */
 struct store *cli_store(const struct cli *c, const struct conf *conf, int *code);

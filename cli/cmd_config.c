@@ -52,7 +52,8 @@ cmd_config_check(struct cli *c)
 	} else {
 		if (conf == NULL && problems.len == 0)
 			cli_fail_as(c, code, &e);
-		for (char *p = problems.len > 0 ? problems.data : NULL, *save = NULL; (p = strtok_r(p, "\n", &save)) != NULL; p = NULL) {
+		for (char *p = problems.data, *end; problems.len > 0 && (end = strchr(p, '\n')) != NULL; p = end + 1) {
+			*end = '\0';
 			cli_print(p);
 			putchar('\n');
 		}

@@ -40,6 +40,7 @@ struct serve {
 	char *lighttpd_conf, *config; /* config: what the children read */
 	char *systemd;                /* NOTIFY_SOCKET, or NULL */
 	int lock, door;               /* door: the listening FastCGI socket */
+	bool ours;                    /* the lock is held, so what lies in run/ is ours to remove */
 };
 
 /* ---- before anything starts ---- */
@@ -104,7 +105,9 @@ lock_home(struct serve *s, struct err *e)
 	s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->lock < 0)
 		rc = err_errno(e, "open %s", path);
-	else if (flock(s->lock, LOCK_EX | LOCK_NB) != 0)
+	else if (flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+		s->ours = true;
+	else
 		rc = err_named(e, ERR_BUSY, "AlreadyRunning", "at-rund serve is running already for %s", s->conf->home);
 	free(path);
 	return rc;
@@ -491,7 +494,7 @@ cmd_serve(struct cli *c)
 	}
 	if (s.lighttpd_conf != NULL)
 		unlink(s.lighttpd_conf);
-	if (s.conf->file == NULL && s.config != NULL)
+	if (s.conf->file == NULL && s.config != NULL && s.ours)
 		unlink(s.config);
 	if (s.lock >= 0)
 		close(s.lock);

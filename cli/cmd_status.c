@@ -18,6 +18,7 @@ enum { FRESH_MS = 15000, NOT_RUNNING = 3 };
 
 struct facts {
 	struct table *now, *pool, *today; /* now has no row before the first start */
+	struct table *runtimes;           /* with the wall that the scheduler took */
 	bool running;
 	int64_t heartbeat_ms; /* -1: never */
 	int64_t bytes;
@@ -50,6 +51,8 @@ gather(const struct cli *c, const struct conf *conf, struct store *s, struct fac
 {
 	const struct backend *wall;
 
+	if ((f->runtimes = cli_query(c, s, "desk_runtimes", NULL, code)) == NULL)
+		return -1;
 	if ((f->now = cli_query(c, s, "desk_status", NULL, code)) == NULL ||
 	    (f->pool = cli_query(c, s, "desk_pool", NULL, code)) == NULL ||
 	    (f->today = cli_query(c, s, "desk_scan_outcomes", NULL, code)) == NULL)
@@ -57,8 +60,11 @@ gather(const struct cli *c, const struct conf *conf, struct store *s, struct fac
 	f->heartbeat_ms = table_rows(f->now) > 0 ? clock_wall_ms() - number(f->now, "seen_ms") : -1;
 	f->running = table_rows(f->now) > 0 && number(f->now, "ended") == 0 && f->heartbeat_ms < FRESH_MS;
 	f->bytes = size_of(conf->database);
-	wall = backend_choose(conf, &f->why, &f->no_wall);
-	f->wall = wall != NULL ? wall->name : NULL;
+	/* The scheduler's word goes first: --dev may have let it choose what this command would not. */
+	for (size_t i = 0; f->running && f->wall == NULL && i < table_rows(f->runtimes); i++)
+		f->wall = table_cell(f->runtimes, i, "wall");
+	if (f->wall == NULL && (wall = backend_choose(conf, &f->why, &f->no_wall)) != NULL)
+		f->wall = wall->name;
 	return 0;
 }
 
@@ -170,6 +176,7 @@ cmd_status(struct cli *c)
 out:
 	table_free(f.now);
 	table_free(f.pool);
+	table_free(f.runtimes);
 	table_free(f.today);
 	buf_clear(&f.why);
 	store_close(s);

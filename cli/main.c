@@ -94,7 +94,7 @@ help_all(void)
 	for (const struct command *k = cli_commands; k->name != NULL; k++) {
 		int n = printf("  %s%s%s", k->name, k->words[0] != '\0' ? " " : "", k->words);
 
-		printf("%*s%s\n", n < 32 ? 32 - n : 1, "", k->help);
+		printf("%*s%s\n", n < 33 ? 33 - n : 1, "", k->help);
 	}
 	fputs("\nOptions of all commands:\n", stdout);
 	indented(global_help);
@@ -208,7 +208,7 @@ take_option(struct cli *c, char **argv, int *i)
 			return cli_usage(c, "--%s takes no value", s.name);
 		value = name + n + 1;
 	} else if (s.value) {
-		if (argv[*i + 1] == NULL)
+		if (argv[*i + 1] == NULL || strncmp(argv[*i + 1], "--", 2) == 0)
 			return cli_usage(c, "--%s needs a value", s.name);
 		value = argv[++*i];
 	}
@@ -267,7 +267,7 @@ unknown_command(const struct cli *c, char **words, int n)
 	if (best != NULL && (group.len == 0 || n > 1))
 		code = cli_usage(c, "no command %s; did you mean at-rund %s?", typed.data, best);
 	else if (group.len > 0)
-		code = cli_usage(c, "at-rund %.60s needs one of: %s", words[0], group.data);
+		code = cli_usage(c, "%.60s needs one of: %s", words[0], group.data);
 	else
 		code = cli_usage(c, "no command %s; `at-rund --help` lists them", typed.data);
 	buf_clear(&typed);
@@ -283,12 +283,12 @@ parse(struct cli *c, int argc, char **argv)
 	int n = 0, used = 0, code;
 
 	/* First the words alone, for the options depend on the command. */
-	for (int i = 1; i < argc && n < 2; i++) {
+	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			c->json = true;
 		if (strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--home") == 0)
 			i++;
-		else if (argv[i][0] != '-')
+		else if (argv[i][0] != '-' && n < 2)
 			words[n++] = argv[i];
 	}
 	c->command = find_command(words, n, &used);

@@ -161,7 +161,8 @@ cli_conf(const struct cli *c, bool missing_ok, int *code)
 	struct conf *conf = conf_load(c->config, missing_ok, &problems, &e);
 
 	if (conf != NULL) {
-		say_problems(c, &problems, true);
+		if (strcmp(c->command->name, "serve") == 0) /* every other command would only repeat them */
+			say_problems(c, &problems, true);
 	} else if (c->json || problems.len == 0) {
 		*code = cli_fail_as(c, EX_CONFIG, &e);
 	} else {

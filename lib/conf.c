@@ -718,7 +718,9 @@ check_mode(struct parse *p, const char *section, const char *mode, const struct 
 	else if ((strcmp(mode, "follows") == 0 || strcmp(mode, "mutuals") == 0) && c->did == NULL && c->handle == NULL)
 		err_set(e, ERR_INPUT, "%s: %s = %s needs did: whose %s are meant?", p->name, key, mode, mode);
 	else {
-		if (strcmp(mode, "allowlist") == 0 && allowed->n == 0 && c->did == NULL)
+		bool local = c->dev && c->dev_conf.bundles != NULL; /* then there is somebody whose bundles run */
+
+		if (strcmp(mode, "allowlist") == 0 && allowed->n == 0 && c->did == NULL && !local)
 			warn(p, key, strcmp(section, "access") == 0 ?
 			    "the allowlist is empty and did is not set, so nobody's bundles run here" :
 			    "the allowlist is empty and did is not set, so nobody may call");

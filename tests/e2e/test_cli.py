@@ -1,0 +1,350 @@
+"""The command line: every command on a fresh home and on a running one, its JSON, exit codes, and serve's comings and goings."""
+import os
+import pty
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kit import *  # noqa: E402,F403
+
+t = Cases()
+where = scratch()
+home = os.path.join(where, 'home')
+AT_RUND = os.path.join(BUILD, 'at-rund')
+DID = 'did:plc:ewvi7nxzyoun6zhxrhs64oiz'
+BUNDLE = """
+export async function slow(request) {
+  console.log('first');
+  await new Promise((r) => setTimeout(r, Number(new URL(request.url).searchParams.get('ms') ?? 500)));
+  console.log('\\u001b[2Jlast');
+  return { slept: true };
+}
+"""
+bundles = os.path.join(where, 'bundles')
+serve = None
+port = 0
+
+
+def cli(*words, env=None, **kw):
+    return subprocess.run([AT_RUND, *words], capture_output=True, text=True, timeout=60 * SLOW, cwd=where,
+                          env={**clean_env(AT_RUND_HOME=home, HOME=where), **(env or {})}, **kw)
+
+
+def as_json(r):
+    try:
+        return json.loads(r.stdout)
+    except ValueError:
+        raise Failed('not one JSON document: %s %s' % (brief(r.stdout), brief(r.stderr)))
+
+
+def error_json(r):
+    same(r.stdout, '', 'standard output')
+    e = json.loads(r.stderr)
+    same(sorted(e), ['error', 'message'], 'members')
+    return e
+
+
+# ---- without a runner ----
+
+def helps():
+    r = cli('--help')
+    same(r.returncode, 0)
+    check(r.stdout.index('Examples:') < r.stdout.index('Commands:'), r.stdout)
+    for line in r.stdout.split('Commands:\n')[1].split('\n\n')[0].splitlines():
+        words = [w for w in line.split('  ')[1].split() if w.islower()]
+        one = cli(*words, '--help')
+        same(one.returncode, 0, line)
+        check('Examples:\n  at-rund' in one.stdout, one.stdout)
+    r = cli('--version')
+    check(re.match(r'at-rund \d+\.\d+\.\d+\n.*[Ll]icence', r.stdout), r.stdout)
+    same(cli().returncode, 64)
+
+
+def typos():
+    for words, hint in ((('sevre',), 'did you mean at-rund serve?'), (('job', 'lst'), 'did you mean at-rund job list?'),
+                        (('job',), 'job needs one of: list, show, cancel, logs'),
+                        (('job', 'list', '--sate', 'x'), 'did you mean --state?'), (('job', 'show'), 'a word is missing'),
+                        (('job', 'show', 'x'), 'x is no job'), (('banana',), 'at-rund --help'),
+                        (('job', 'list', '--limit', '0'), '--limit: expected a number'),
+                        (('job', 'list', '--state', 'nice'), '--state: expected'), (('serve', '--port', '99999'), '--port'),
+                        (('serve', '--bundles', '.'), '--bundles needs --dev'), (('status', 'x'), 'too many words'),
+                        (('job', 'list', '--json=1'), 'takes no value'), (('job', 'list', '--limit'), 'needs a value')):
+        r = cli(*words)
+        same(r.returncode, 64, words)
+        same(r.stdout, '', words)
+        check(r.stderr.startswith('at-rund: ') and hint in r.stderr, words, r.stderr)
+        same(error_json(cli(*words, '--json'))['error'], 'Usage', words)
+
+
+def no_config():
+    r = cli('config', 'check')
+    same(r.returncode, 78)
+    check('at-rund init' in r.stderr, r.stderr)
+    same(cli('serve').returncode, 78)
+    for words in (('job', 'list'), ('status',), ('bundle', 'list'), ('pool', 'status')):
+        r = cli(*words)
+        same(r.returncode, 66, words)
+        check('at-rund serve makes it' in r.stderr, r.stderr)
+
+
+def inits():
+    r = cli('init', '--did', DID, '--handle', 'me.example.com', '--json')
+    same(r.returncode, 0, r.stderr)
+    same(as_json(r)['home'], home)
+    for name, mode in (('.', 0o700), ('keys', 0o700), ('bundles', 0o700), ('runtimes', 0o700), ('config.ini', 0o600)):
+        same(oct(os.stat(os.path.join(home, name)).st_mode & 0o777), oct(mode), name)
+    same(sorted(os.listdir(os.path.join(home, 'runtimes'))),
+         ['deno.ini', 'deno.nix', 'node.ini', 'node.nix', 'python.ini', 'python.nix'])
+    text = open(os.path.join(home, 'config.ini')).read()
+    check('\ndid = ' + DID + '\n' in text and '\nhandle = me.example.com\n' in text, text)
+    check('node = node.ini' in text and 'python = python.ini' in text, text)
+    again = cli('init')
+    same(again.returncode, 73)
+    check('overwrites nothing' in again.stderr, again.stderr)
+    same(open(os.path.join(home, 'config.ini')).read(), text)
+    r = cli('init', '--did', 'me', env={'AT_RUND_HOME': os.path.join(where, 'other')})
+    same(r.returncode, 64)
+    check('expected a DID' in r.stderr, r.stderr)
+
+
+def configs():
+    r = cli('config', 'check')
+    same((r.returncode, r.stderr), (0, ''))
+    check(r.stdout.endswith('config.ini is good.\n'), r.stdout)
+    shown = as_json(cli('config', 'show', '--json', env={'AT_RUND_LIMITS_TIMEOUT': '7s'}))
+    keys = {k['key']: k for k in shown['keys']}
+    same(keys['did']['value'], DID)
+    check(keys['did']['from'].endswith('config.ini:5'), keys['did'])
+    same((keys['limits.timeout']['value'], keys['limits.timeout']['from']), ('7s', 'environment AT_RUND_LIMITS_TIMEOUT'))
+    same((keys['limits.log']['value'], keys['limits.log']['from']), ('64K', 'default'))
+    bad = os.path.join(where, 'bad.toml')
+    with open(bad, 'w') as f:
+        f.write('prot = 3000\n[limits]\ntimeout = soon\n')
+    r = cli('config', 'check', bad)
+    same(r.returncode, 78)
+    same(r.stdout, '%s:1: prot: unknown key; did you mean port?\n%s:3: limits.timeout: expected a duration with its unit '
+         '(ms, s, m, h, d) from 1ms to 1d, not "soon"\n' % (bad, bad))
+    r = cli('config', 'check', '--json', bad)
+    same((r.returncode, as_json(r)['ok'], len(as_json(r)['problems'])), (78, False, 2))
+    same(cli('status', '--config', bad).returncode, 78)
+    same(error_json(cli('status', '--config', bad, '--json'))['error'], 'InvalidRequest')
+
+
+def runtime_list():
+    found = {r['name']: r for r in as_json(cli('runtime', 'list', '--json', env={'AT_RUND_DEV': '1'}))['runtimes']}
+    for name in ('node', 'python'):
+        check(found[name]['missing'] is None and found[name]['version'], found[name])
+        check(found[name]['mime'] and found[name]['wall'] == 'none', found[name])
+    lines = cli('runtime', 'list').stdout.splitlines()
+    check(any(line.split('\t')[0] == 'node' for line in lines), lines)
+
+
+def fails_closed():
+    r = cli('serve', '--port', '0')
+    same(r.returncode, 78)
+    check('isolation' in r.stderr, r.stderr)
+
+
+# ---- with one ----
+
+def starts():
+    global serve, port
+    os.mkdir(bundles)
+    os.mkdir(os.path.join(bundles, 'slow'))
+    with open(os.path.join(bundles, 'slow', 'main.mjs'), 'w') as f:
+        f.write(BUNDLE)
+    with open(os.path.join(bundles, 'slow', 'bundle.json'), 'w') as f:
+        json.dump({'$type': 'dev.at-run.bundle', 'name': 'slow', 'version': '1.0.0',
+                   'runtime': 'application/javascript+node', 'entry': 'main.mjs', 'endpoints': {'slow': {}}}, f)
+    port = free_port()
+    start_serve()
+
+
+def start_serve():
+    global serve
+    out = os.path.join(where, 'serve.out')
+    env = clean_env(AT_RUND_HOME=home, HOME=where)
+    with open(out, 'w') as f:
+        serve = Process([AT_RUND, 'serve', '--dev', '--bundles', bundles, '--port', str(port)], os.path.join(where, 'serve.log'),
+                        env=env, cwd=where, stdout=f)
+    serve.ready(lambda: 'at-rund serves http://127.0.0.1:%d ' % port in open(out).read(), 'at-rund serve', 30)
+    same(call('http://127.0.0.1:%d/ready' % port).status, 200)
+
+
+def url(ms):
+    return 'http://127.0.0.1:%d/bundle/local/slow/latest/slow?ms=%d' % (port, ms)
+
+
+def one_only():
+    r = cli('serve', '--dev', '--port', '0')
+    same(r.returncode, 69)
+    check('running already' in r.stderr, r.stderr)
+    r = cli('serve', '--dev', '--port', str(port), env={'AT_RUND_HOME': os.path.join(where, 'second')})
+    same(r.returncode, 69)
+    check('Address already in use' in r.stderr and 'port' in r.stderr, r.stderr)
+    same(call(url(0)).status, 200)
+
+
+def later(ms):
+    """A job that nobody waits for; its number."""
+    a = call(url(ms), headers=[('Prefer', 'respond-async')])
+    same(a.status, 202, a)
+    return a.header('Location').rsplit('/', 1)[1].split('-')[0]
+
+
+def jobs():
+    row = later(200)
+    r = cli('job', 'logs', '-f', row)
+    same(r.returncode, 0, r.stderr)
+    lines = [line.split('\t') for line in r.stdout.splitlines()]
+    same([line[3] for line in lines], ['first', '\\x1b[2Jlast'])
+    same([line['text'] for line in as_json(cli('job', 'logs', row, '--json'))['logs']], ['first', '\x1b[2Jlast'])
+    job = until(lambda: (lambda j: j['state'] == 'done' and j)(as_json(cli('job', 'show', row, '--json'))), 'the job')
+    same((job['outcome'], job['status'], str(job['row'])), ('ok', 200, row))
+    same(as_json(cli('job', 'show', job['id'], '--json'))['row'], job['row'])
+    listed = as_json(cli('job', 'list', '--json', '--state', 'ok', '--bundle', 'slow', '--author', 'local'))['jobs']
+    check(job['row'] in [j['row'] for j in listed], listed)
+    same(as_json(cli('job', 'list', '--json', '--state', 'timeout'))['jobs'], [])
+    check(len(as_json(cli('job', 'list', '--json', '--limit', '1'))['jobs']) == 1)
+    check(cli('job', 'list').stdout.splitlines()[0].split('\t')[1] == 'done')
+    same(cli('job', 'show', '999999').returncode, 66)
+    same(error_json(cli('job', 'show', '999999', '--json'))['error'], 'JobNotFound')
+
+
+def cancels():
+    row = later(20000)
+    until(lambda: as_json(cli('job', 'show', row, '--json'))['state'] == 'running', 'the job runs')
+    r = cli('job', 'cancel', row, '--json')
+    same((r.returncode, as_json(r)['done']), (0, True), r.stderr)
+    until(lambda: as_json(cli('job', 'show', row, '--json'))['outcome'] == 'cancelled', 'the job is cancelled')
+    same(error_json(cli('job', 'cancel', row, '--json'))['error'], 'JobDone')
+
+
+def pools():
+    r = cli('pool', 'warm', 'node', '2')
+    same(r.returncode, 0, r.stderr)
+    until(lambda: sum(i['state'] == 'blank' for i in as_json(cli('pool', 'status', '--json'))['instances']) >= 2, 'two blanks')
+    check('no such runtime' in cli('pool', 'warm', 'ruby', '1').stdout)
+    same(cli('pool', 'warm', 'node', '0').returncode, 0)
+    same(cli('pool', 'drain').returncode, 0)
+    until(lambda: as_json(cli('pool', 'status', '--json'))['instances'] == [], 'an empty pool')
+
+
+def statuses():
+    s = as_json(cli('status', '--json'))
+    check(s['running'] and s['wall'] == 'none' and s['databaseBytes'] > 0 and s['heartbeatMs'] < 15000, s)
+    check(any(o['outcome'] == 'ok' and o['calls'] > 0 for o in s['today']), s)
+    r = cli('status')
+    same(r.returncode, 0)
+    check(r.stdout.startswith('scheduler   running'), r.stdout)
+    same(as_json(cli('bundle', 'list', '--json')).keys(), {'bundles'})
+    same(error_json(cli('bundle', 'show', 'nobody/nothing', '--json'))['error'], 'BundleNotFound')
+    same(sorted(as_json(cli('version', '--json'))), ['schema', 'sqlite', 'sqliteWalBug', 'version'])
+
+
+def on_terminal(*words, **env):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(AT_RUND, [AT_RUND, *words], {**clean_env(AT_RUND_HOME=home, HOME=where), **env})
+    out = b''
+    with contextlib.suppress(OSError):
+        while piece := os.read(fd, 65536):
+            out += piece
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return out.decode()
+
+
+def terminals():
+    out = on_terminal('job', 'list')
+    check('\x1b[1mrow\x1b[0m' in out and 'local/slow/latest/slow' in out, out)
+    out = on_terminal('job', 'list', NO_COLOR='1')
+    check('\x1b' not in out and out.startswith('row '), out)
+
+
+def child(name):
+    """The pid of one of serve's children, None while there is none."""
+    mark = ' -D ' if name == 'lighttpd' else ' --config '
+    return next((pid for pid, cmd in processes_of(home) if name in cmd and mark in cmd), None)
+
+
+def restarts():
+    for name in ('at-rund.fcgi', 'lighttpd', 'at-rund-scheduler'):
+        pid = child(name)
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: child(name) not in (pid, None) and call(url(0)).status == 200, '%s is back' % name, 30)
+        check('program ended, it starts again' in serve.tail(100000), serve.tail())
+
+
+def drains():
+    answers = []
+    caller = threading.Thread(target=lambda: answers.append(call(url(1500))))
+    caller.start()
+    until(lambda: as_json(cli('job', 'list', '--json', '--state', 'running'))['jobs'], 'a running job')
+    same(serve.stop(seconds=40), 0)
+    caller.join()
+    same(answers[0].status, 200, answers[0])
+    until(lambda: not processes_of(home), 'nothing is left')
+    check(not os.path.exists(os.path.join(home, 'run', 'fcgi.sock')))
+    same(cli('status').returncode, 3)
+
+
+def hurries():
+    start_serve()
+    later(20000)
+    until(lambda: as_json(cli('job', 'list', '--json', '--state', 'running'))['jobs'], 'a running job')
+    serve.p.send_signal(signal.SIGINT)
+    until(lambda: 'stopping' in serve.tail(3000).rsplit('listening', 1)[-1], 'the stop began')
+    began = time.monotonic()
+    serve.p.send_signal(signal.SIGINT)
+    serve.p.wait(20 * SLOW)
+    check(time.monotonic() - began < 10 * SLOW, 'the second signal hurries')
+    until(lambda: not processes_of(home), 'nothing is left')
+    serve.stop()
+
+
+def killed():
+    start_serve()
+    call(url(0))
+    os.kill(serve.pid, signal.SIGKILL)
+    serve.p.wait()
+    until(lambda: not processes_of(home), 'nothing is left of a serve that was killed', 20)
+    serve.stop()
+    start_serve()
+    same(call(url(0)).status, 200)
+    same(serve.stop(seconds=40), 0)
+
+
+def socket_only():
+    global port
+    out = os.path.join(where, 'serve.out')
+    with open(out, 'w') as f:
+        p = Process([AT_RUND, 'serve', '--dev', '--port', '0', '--json'], os.path.join(where, 'serve.log'),
+                    env=clean_env(AT_RUND_HOME=os.path.join(where, 'fresh'), HOME=where), cwd=where, stdout=f)
+    p.ready(lambda: '\n' in open(out).read(), 'at-rund serve', 30)
+    ready = json.loads(open(out).read())
+    same((ready['wall'], ready['pid']), ('none', p.pid))
+    check('FastCGI on ' in ready['serves'] and not [c for _, c in processes_of(where + '/fresh') if 'lighttpd' in c], ready)
+    same(p.stop(seconds=40), 0)
+
+
+t.run('--help, examples first, and --version', helps)
+t.run('mistakes get a hint and exit 64', typos)
+t.run('without a home every command says what to do', no_config)
+t.run('init makes a home and overwrites nothing', inits)
+t.run('config check and show', configs)
+t.run('runtime list works without a scheduler', runtime_list)
+t.run('serve without --dev fails closed when only none is there', fails_closed)
+t.run('serve starts everything and says so', starts)
+if serve is not None:
+    t.run('a second serve, and a port in use', one_only)
+    t.run('job list, show, logs -f', jobs)
+    t.run('job cancel', cancels)
+    t.run('pool warm, status, drain', pools)
+    t.run('status, bundle list, version', statuses)
+    t.run('a terminal gets a table', terminals)
+    t.run('what is killed starts again', restarts)
+    t.run('SIGTERM lets calls finish and leaves nothing', drains)
+    t.run('a second signal hurries', hurries)
+    t.run('a serve that is killed leaves no process', killed)
+    t.run('port 0 serves the FastCGI socket only', socket_only)
+t.end()
