@@ -21,7 +21,8 @@
 
 TEST(fetcher_request_is_one_message)
 {
-	struct fetcher_request r = { 7, DID, "hello", "latest", REC, 1234 };
+	struct fetcher_request r = { .id = 7, .author = DID, .name = "hello", .version = "latest", .known_cid = REC,
+		.deadline_ms = 1234 };
 	struct buf out = BUF_INIT;
 	const char *json = NULL;
 	size_t n = 0, i;
@@ -105,6 +106,10 @@ TEST(fetcher_answer_is_believed_in_nothing)
 	refuse("https://pds", "https://p\\u001bds");
 	refuse("\"uri\":\"at://" DID, "\"uri\":\"at://did:plc:aaaaaaaaaaaaaaaaaaaaaaaa");
 	refuse("\"cid\":\"" REC, "\"cid\":\"" CODE);
+	refuse("\"proven\":true", "\"proven\":false");
+	refuse("\"rev\":\"3", "\"rev\":\"z");
+	refuse("\"commit\":\"" REC, "\"commit\":\"" CODE);
+	refuse("\"proof\":", "\"prove\":");
 	refuse("\"code\":\"" CODE, "\"code\":\"" REC);
 	refuse("bundles/" CODE "-abc234", "bundles/../keys");
 	refuse("bundles/" CODE "-abc234", "bundles/" CODE "/../../keys");
