@@ -14,7 +14,8 @@
 #define REC  "bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm"
 #define GOOD \
 	"{\"id\":7,\"ok\":true,\"did\":\"" DID "\",\"handle\":null,\"pds\":\"https://pds.example.com\"," \
-	"\"uri\":\"at://" DID "/dev.at-run.bundle/hello\",\"cid\":\"" REC "\",\"unchanged\":false," \
+	"\"uri\":\"at://" DID "/dev.at-run.bundle/hello\",\"cid\":\"" REC "\"," \
+	"\"proven\":true,\"rev\":\"3jzfcijpj2z2a\",\"commit\":\"" REC "\",\"proof\":\"words\",\"unchanged\":false," \
 	"\"record\":{\"name\":\"hello\",\"code\":{\"$type\":\"blob\",\"ref\":{\"$link\":\"" CODE \
 	"\"},\"mimeType\":\"text/javascript\",\"size\":40}},\"code\":\"" CODE "\",\"dir\":\"bundles/" CODE "-abc234\"," \
 	"\"bytes\":40,\"timings\":{\"identity\":1,\"record\":2,\"blob\":3}}"
