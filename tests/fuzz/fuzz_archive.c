@@ -13,11 +13,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
+static char parent[64], code[96];
+
+static void
+leave(void)
+{
+	rmdir(parent);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	static const struct archive_limits limits = { 65536, 16, "bytes", "entries" };
-	static char parent[64], code[96];
 	struct stat st;
 	int fd = memfd_create("blob", MFD_CLOEXEC);
 
@@ -26,6 +33,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		if (mkdtemp(parent) == NULL)
 			abort();
 		snprintf(code, sizeof code, "%s/code", parent);
+		atexit(leave);
 	}
 	if (fd < 0 || write(fd, p, n) != (ssize_t)n)
 		abort();
