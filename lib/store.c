@@ -320,7 +320,7 @@ connect_file(struct store *s, struct err *e)
 	if (rc != SQLITE_OK)
 		return store_fail(s, rc, "open", e);
 	/* Small slots for a door with many connections: statements are prepared once and values are bound in place. */
-	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 128, s->face == STORE_WORK ? 200 : 40);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1200, s->face == STORE_WORK ? 100 : 20);
 	for (i = 0; i < sizeof off / sizeof *off; i++)
 		sqlite3_db_config(s->db, off[i], 0, NULL);
 	for (i = 0; i < sizeof on / sizeof *on; i++)

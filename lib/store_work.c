@@ -260,22 +260,29 @@ int
 work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e)
 {
-	sqlite3_stmt *q = store_use(s, SQL_WORK_START, e);
+	sqlite3_stmt *q = store_use(s, SQL_WORK_LEASE, e);
+	int64_t was;
 	int rc;
 
 	if (q == NULL)
 		return -1;
+	bind_int(q, WORK_LEASE_ROW, row);
+	if ((rc = store_row(s, q, e)) != 1)
+		return rc;
+	was = see_int(q, 0);
+	store_done(q);
+	if ((q = store_use(s, SQL_WORK_START, e)) == NULL)
+		return -1;
 	bind_int(q, WORK_START_RUN, run);
 	bind_int(q, WORK_START_INSTANCE, instance);
 	bind_text(q, WORK_START_START, job_start_name(start));
+	bind_int(q, WORK_START_LEASE, was);
 	bind_int(q, WORK_START_LEASE_UNTIL, lease_until);
 	bind_int(q, WORK_START_NOW, now);
 	bind_int(q, WORK_START_ROW, row);
-	if ((rc = store_row(s, q, e)) != 1)
-		return rc;
-	*lease = see_int(q, 0);
-	/* RETURNING counts for done only when it was stepped to its end. */
-	return store_run(s, q, e) < 0 ? -1 : 1;
+	if ((rc = store_run(s, q, e)) == 1)
+		*lease = was + 1;
+	return rc;
 }
 
 int

@@ -204,8 +204,11 @@ UPDATE job
 UPDATE job
    SET state = 'running', run = :run, instance = :instance, start = :start, lease = lease + 1,
        lease_until = :lease_until, started_at = :now, attempt = attempt + 1
- WHERE id = :row AND state = 'admitted'
-RETURNING lease;
+ WHERE id = :row AND state = 'admitted' AND lease = :lease;
+
+-- name: work_lease
+-- Asked before, not by RETURNING, which makes a table of its own for each use.
+SELECT lease FROM job WHERE id = :row;
 
 -- name: work_again
 UPDATE job

@@ -20,6 +20,7 @@ static char *dirs[512];
 static size_t ndirs;
 static struct store *stores[256];
 static size_t nstores;
+static char *store_path;
 static char why[512];
 static int out = STDOUT_FILENO; /* while a case runs, cmocka's own report goes nowhere */
 
@@ -105,8 +106,15 @@ t_store(void)
 		abort();
 	}
 	stores[nstores++] = s;
-	free(path);
+	free(store_path);
+	store_path = path;
 	return s;
+}
+
+const char *
+t_store_path(void)
+{
+	return store_path;
 }
 
 char *
@@ -157,6 +165,7 @@ clean_up(void)
 		nftw(dirs[--ndirs], remove_one, 16, FTW_DEPTH | FTW_PHYS);
 		free(dirs[ndirs]);
 	}
+	free(store_path);
 }
 
 static bool

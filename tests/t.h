@@ -36,6 +36,8 @@ void t_register(struct t_case *c);
 #define CHECK(cond)     t_check((cond), #cond, __FILE__, __LINE__)
 #define CHECK_STR(a, b) t_check_str((a), (b), #a, __FILE__, __LINE__)
 #define CHECK_INT(a, b) t_check_int((long long)(a), (long long)(b), #a, __FILE__, __LINE__)
+/* For cases that differ only in data: for (T_EACH(row, table)) ...  row points at one element after the other. */
+#define T_EACH(row, table) row = (table); row < (table) + sizeof(table) / sizeof *(table); row++
 /* Leaves the case: it cannot be tried here, and this is why. */
 #define SKIP(...) t_skip(__VA_ARGS__)
 
@@ -50,6 +52,8 @@ void t_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *t_tmpdir(void);
 /* A fresh ledger with the real schema, closed when the program ends. */
 struct store *t_store(void);
+/* Path of the ledger that t_store made last. */
+const char *t_store_path(void);
 /* A whole file, NUL-terminated; NULL when it is not there.  Caller frees. */
 char *t_read_file(const char *path, size_t *n);
 /* Path of a file below ../shared/vectors (or AT_RUND_VECTORS); the string lives until the next call. */
