@@ -645,6 +645,7 @@ on_gone(struct instance *i, const char *why)
 
 	log_info("instance ended", "instance=%lld runtime=%s calls=%lld why=%s", (long long)instance_ledger_id(i),
 	    instance_runtime(i)->name, (long long)instance_calls(i), log_q(why));
+	turn_instance_set(&d.turn, instance_ledger_id(i), "ended", NULL, instance_calls(i));
 	turn_instance_end(&d.turn, instance_ledger_id(i), why);
 	if (never_warm && !x->retiring)
 		start_failed(x->code, why);

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 
 #define EVENTS_A_TURN 128
+#define ROUNDS_A_TURN 3
 
 struct watch {
 	loop_fn *fn; /* NULL: nobody watches */
@@ -177,23 +178,36 @@ wait_time(bool again)
 	return left <= 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
+static void
+deliver(const struct epoll_event *ev, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		struct watch *w = &watches[(uint32_t)ev[i].data.u64];
+
+		if (w->fn != NULL && w->turn == (uint32_t)(ev[i].data.u64 >> 32))
+			w->fn(w->arg, ev[i].events);
+	}
+}
+
 int
 loop_run(bool (*fn)(void *arg), void *arg, struct err *e)
 {
 	struct epoll_event ev[EVENTS_A_TURN];
 	bool again = true;
-	int i, n;
+	int n, rounds;
 
 	for (ending = false; !ending;) {
 		n = epoll_wait(epoll_fd, ev, EVENTS_A_TURN, wait_time(again));
 		if (n < 0 && errno != EINTR)
 			return err_errno(e, "epoll_wait");
 		now_ms = clock_mono_ms();
-		for (i = 0; i < n; i++) {
-			struct watch *w = &watches[(uint32_t)ev[i].data.u64];
-
-			if (w->fn != NULL && w->turn == (uint32_t)(ev[i].data.u64 >> 32))
-				w->fn(w->arg, ev[i].events);
+		deliver(ev, n);
+		/* What came meanwhile shares the turn: a transaction costs more than a look. */
+		for (rounds = 1; n > 0 && rounds < ROUNDS_A_TURN; rounds++) {
+			n = epoll_wait(epoll_fd, ev, EVENTS_A_TURN, 0);
+			deliver(ev, n);
 		}
 		run_timers();
 		again = fn(arg);
