@@ -85,6 +85,30 @@ $(B)/tests/proof_make: $(call O,tests/e2e/proof_make.o tests/repo.o lib/cid.o $(
 unit: $(B)/tests/unit-tests
 	$<
 
+# What the tests through the whole product need beside the programs; tests/run.sh is the list of suites.
+e2e-programs: $(B)/tests/fetch_probe $(B)/tests/proof_make
+e2e:
+	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh e2e
+check:
+	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh
+lint: $(B)/schema.h
+	@B=$(B) sh tests/lint/run.sh $(LINT)
+
+# Fuzz targets are built by clang, all of lib but the ledger with them:  make fuzz RUNS=100000
+FUZZ_CC  = clang-14
+FUZZED   = $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
+FUZZ     = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+build/fuzz/o/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(ALL) -Wno-format-nonliteral -O1 -g $(FUZZ_SAN) -fsanitize=fuzzer-no-link -c -o $@ $<
+$(FUZZ): build/fuzz/%: build/fuzz/o/tests/fuzz/%.o $(addprefix build/fuzz/o/,$(FUZZED))
+	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(L_GROUND) $(L_WORLD) $(L_PROOF)
+fuzz-programs: $(FUZZ)
+fuzz: fuzz-programs
+	@RUNS=$(RUNS) sh tests/fuzz/replay.sh
+
 bench: all $(B)/tests/bare $(B)/tests/store_bench $(B)/tests/enqueue
 	tests/bench/bench.py --build $(B) $(BENCH)
 
@@ -133,4 +157,4 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all unit bench format install uninstall clean
+.PHONY: all unit bench e2e e2e-programs check lint fuzz fuzz-programs format install uninstall clean
