@@ -51,6 +51,7 @@ struct thread {
 static struct {
 	const struct door *door;
 	int listen_fd, max;
+	bool unix_socket;
 	struct thread *thread;
 	atomic_int started, idle;
 	atomic_bool stop;
@@ -204,7 +205,7 @@ work(void *arg)
 	while ((fd = take(t)) >= 0) {
 		if (atomic_fetch_sub(&pool.idle, 1) == 1)
 			start_one();
-		request_serve(fd, pool.door->conf, &pool.stop, serve, w);
+		request_serve(fd, pool.unix_socket, pool.door->conf, &pool.stop, serve, w);
 		atomic_fetch_add(&pool.idle, 1);
 	}
 	waiter_free(w);
@@ -264,10 +265,12 @@ threads_run(const struct door *d, int listen_fd, struct err *e)
 {
 	struct sigaction sa = { .sa_handler = nothing };
 	sigset_t all, end;
-	int i, sig = 0;
+	int i, sig = 0, domain = 0;
+	socklen_t len = sizeof domain;
 
 	pool.door = d;
 	pool.listen_fd = listen_fd;
+	pool.unix_socket = getsockopt(listen_fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 	pool.max = (int)d->conf->web.threads;
 	if (pool.max * FDS_A_THREAD + FDS_SHARED > FD_SETSIZE)
 		return err_set(e, ERR_INPUT, "web.threads = %d is too many: libfcgi works with descriptors below %d, enough "

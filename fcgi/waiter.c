@@ -71,7 +71,7 @@ waiter_bell(struct waiter *w, struct err *e)
 {
 	if (w->bell < 0 && (w->bell = bell_listen(w->conf->run_dir, w->name, e)) < 0)
 		return NULL;
-	bell_hear(w->bell); /* what rang for the job before is of no interest */
+	/* What still rings for the job before costs one look too many, once in a while; asking each time would cost more. */
 	return w->name;
 }
 
