@@ -331,8 +331,13 @@ name_load(struct catalog *c, const char *author, const char *name, const char *v
 		did = mem_str(author);
 	else if (work_author_get(c->store, author, &did, &checked, NULL) != 0)
 		goto out;
-	if (work_bundle_get(c->store, did, name, version, &row, NULL) != 0)
+	if (work_bundle_get(c->store, did, name, version, &row, NULL) != 0) {
+		/* A CID that was fetched under another version is the same bytes, though its PDS keeps them no more. */
+		k = strncmp(version, "bafy", 4) == 0 ? catalog_by_cid(c, version, NULL) : NULL;
+		if (k != NULL && !k->local && strcmp(k->did, did) == 0 && strcmp(k->name, name) == 0)
+			m = name_put(c, author, name, version, k, clock_wall_ms());
 		goto out;
+	}
 	k = code_of_row(c, &row, NULL);
 	if (k == NULL)
 		goto out;
