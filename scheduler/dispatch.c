@@ -568,6 +568,7 @@ on_bad(struct instance *i, struct job *j, const struct err *why)
 
 	if (j->outcome != OUTCOME_NONE)
 		return;
+	e.kind = ERR_REMOTE;
 	snprintf(e.name, sizeof e.name, "BadAnswer");
 	err_wrap(&e, "the handler's answer is not one HTTP allows");
 	turn_job_end(j, OUTCOME_ERROR, &e);
