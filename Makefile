@@ -121,7 +121,8 @@ $(B)/schema.c $(B)/schema.h &: schema/embed.sh $(SQL)
 	sh schema/embed.sh $(B)
 $(B)/schema.o: $(B)/schema.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
-$(B)/lib/store.o $(B)/lib/store_front.o $(B)/lib/store_work.o $(B)/lib/store_desk.o: | $(B)/schema.h
+$(B)/lib/store.o $(B)/lib/store_front.o $(B)/lib/store_work.o $(B)/lib/store_desk.o \
+$(B)/tests/unit/test_store.o: | $(B)/schema.h
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

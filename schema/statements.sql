@@ -428,14 +428,14 @@ SELECT * FROM v_orders WHERE row > 0 ORDER BY row DESC LIMIT coalesce(:limit, 20
 
 -- name: desk_status
 -- One row about now.
-SELECT r.id AS run, r.pid, r.version, r.draining, r.ended_at IS NOT NULL AS ended, r.seen_at AS seen_ms,
-       strftime('%Y-%m-%dT%H:%M:%fZ', r.started_at / 1000.0, 'unixepoch') AS started_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', r.seen_at / 1000.0, 'unixepoch') AS seen_at,
+SELECT u.id AS run, u.pid, u.version, u.draining, u.ended_at IS NOT NULL AS ended, u.seen_at AS seen_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', u.started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', u.seen_at / 1000.0, 'unixepoch') AS seen_at,
        (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued') AS queued,
        (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted') AS admitted,
        (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running') AS running,
        (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL) AS instances
-  FROM run r ORDER BY r.id DESC LIMIT 1;
+  FROM run u ORDER BY u.id DESC LIMIT 1;
 
 -- name: desk_scan_today
 -- Walks through today's jobs.
