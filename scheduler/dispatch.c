@@ -1281,7 +1281,6 @@ dispatch_turn(void *arg)
 	}
 	flush_instances();
 	bury();
-	dev_turn(d.dev);
 	if (d.draining && d.running.n == 0)
 		loop_end();
 	return more;
