@@ -30,6 +30,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/news.h"
 #include "lib/store.h"
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
@@ -968,14 +969,34 @@ bell_name_ok(const char *s)
 	    s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] == '\0';
 }
 
+/* A whole small answer goes along with the bell; anything else is looked up. */
+static bool
+tell(struct job *j)
+{
+	struct buf b = BUF_INIT;
+	int64_t now = clock_wall_ms();
+	struct news n = { .id = j->w.id, .start = j->start, .status = j->status, .created_at = j->w.created_at,
+		.admitted_at = now, .started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now,
+		.cid = j->code->cid, .headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
+	bool fits;
+
+	if (j->outcome != OUTCOME_OK || j->void_ || !j->has_head || j->streamed || j->w.mode != JOB_SYNC)
+		return false;
+	fits = news_print(&b, &n);
+	if (fits)
+		bell_tell(d.ringer, d.conf->run_dir, j->w.bell, b.data, b.len);
+	buf_clear(&b);
+	return fits;
+}
+
 /* One ring a turn for each bell: who hears it looks at all its jobs. */
 static void
-ring(struct rung *r, const struct job *j)
+ring(struct rung *r, struct job *j)
 {
 	const char *name = j->w.bell;
 	size_t i;
 
-	if (name == NULL || !bell_name_ok(name))
+	if (name == NULL || !bell_name_ok(name) || tell(j))
 		return;
 	for (i = 0; i < r->n; i++)
 		if (strcmp(r->name[i], name) == 0)
