@@ -242,10 +242,14 @@ catalog_settle(struct catalog *c, struct code *code, struct err *e)
 {
 	char entry[BUNDLE_PATH_MAX + 1];
 
-	if (bundle_entry(code->bundle, code->dir, entry, e) != 0)
-		return -1;
-	code->entry = mem_str(entry);
 	code->runtime = code->bundle->runtime != NULL ? runtimes_find(c->runtimes, code->bundle->runtime) : NULL;
+	/* What its entry would be only matters for code that can run; admission names the runtime that is missing. */
+	if (bundle_entry(code->bundle, code->dir, entry, code->runtime != NULL ? e : NULL) != 0) {
+		if (code->runtime != NULL)
+			return -1;
+		entry[0] = '\0';
+	}
+	code->entry = mem_str(entry);
 	if (c->key != NULL && code->runtime != NULL)
 		c->key(code, &code->key);
 	return 0;

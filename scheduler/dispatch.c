@@ -555,10 +555,18 @@ on_finished(struct instance *i, struct job *j)
 static void
 on_failed(struct instance *i, struct job *j, const struct err *why)
 {
+	struct err e = *why;
+	enum job_outcome outcome = OUTCOME_ERROR;
+
 	(void)i;
 	if (j->outcome != OUTCOME_NONE)
 		return;
-	turn_job_end(j, OUTCOME_ERROR, why);
+	/* When the record lists no endpoints, only the executor knows that there is none of that name. */
+	if (j->code->bundle->any_endpoint && strcmp(e.name, "EndpointNotFound") == 0) {
+		e.kind = ERR_NOTFOUND;
+		outcome = OUTCOME_REFUSED;
+	}
+	turn_job_end(j, outcome, &e);
 	finish(j);
 }
 
