@@ -51,7 +51,7 @@ L_PROOF  = -lcrypto -lsecp256k1
 O        = $(addprefix $(B)/,$(1))
 LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
 
-all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi
+all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/python.stamp
 
 $(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
@@ -137,12 +137,21 @@ MAN1 = cli/at-rund.1
 MAN5 = cli/at-rund.conf.5
 MAN8 = scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
 
+# An instance may not write beside its executor, so python would compile it anew at each start.
+PYCOMPILE = python3 -m compileall -q -f --invalidation-mode checked-hash
+
+$(B)/python.stamp: $(wildcard backends/runtimes/python/*.py)
+	@mkdir -p $(B)
+	-$(PYCOMPILE) backends/runtimes/python
+	@touch $@
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)/runtimes
 	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(B)/at-rund $(DESTDIR)$(PREFIX)/bin/at-rund
 	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(DESTDIR)$(LIBDIR)
 	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
+	-$(PYCOMPILE) $(DESTDIR)$(DATADIR)/runtimes/python
 	cp -R contrib/examples $(DESTDIR)$(DATADIR)
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
