@@ -43,6 +43,8 @@ SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
 CLI      = $(patsubst %.c,%.o,$(wildcard cli/*.c))
 UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o tests/repo.o
 
+SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard schema/migrate/*.sql)
+
 L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
 L_WORLD  = -lcurl -larchive -lsodium -lresolv
@@ -67,8 +69,17 @@ $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o 
 TESTED   = $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
-$(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED))
+$(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next
 	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) -lfcgi
+
+# The ledger of a made-up next version, for the test of migrations.
+$(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/002_colour.sql $(SQL)
+	sh tests/migrate/next.sh $(@D)
+	sh schema/embed.sh $(@D) $(@D)
+$(B)/next/schema.o: $(B)/next/schema.c
+	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(B)/tests/open_next: $(call O,tests/migrate/open_next.o $(GROUND) lib/store.o next/schema.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER)
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
 	$(LINK) -lfcgi
@@ -113,8 +124,6 @@ bench: all $(B)/tests/bare $(B)/tests/store_bench $(B)/tests/enqueue
 	tests/bench/bench.py --build $(B) $(BENCH)
 
 # ---- how things are made ---------------------------------------------------------------------------------------
-
-SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard schema/migrate/*.sql)
 
 $(B)/schema.c $(B)/schema.h &: schema/embed.sh $(SQL)
 	@mkdir -p $(B)

@@ -342,9 +342,8 @@ static int
 read_identity(struct store *s, struct identity *id, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_OPEN_IDENTITY, e);
-	int rc;
 
-	if (q == NULL || (rc = store_row(s, q, e)) < 0)
+	if (q == NULL || store_row(s, q, e) < 0)
 		return -1;
 	id->application = see_int(q, 0);
 	id->version = see_int(q, 1);
@@ -456,11 +455,17 @@ static int
 run_steps(struct store *s, int64_t version, struct err *e)
 {
 	const struct schema_step *m;
+	struct identity id = { 0 };
 
 	for (m = schema_migration; m->text != NULL; m++)
 		if (m->version > version && run_schema(s, m->text, m->name, e) != 0)
 			return -1;
-	return run_schema(s, schema_views, "views.sql", e);
+	if (run_schema(s, schema_views, "views.sql", e) != 0 || read_identity(s, &id, e) != 0)
+		return -1;
+	if (id.version != schema_version)
+		return err_set(e, ERR_INTERNAL, "no step leads from version %lld of %s to %d", (long long)version, s->path,
+		    schema_version);
+	return 0;
 }
 
 /* All steps in one transaction: it is of the new version or as it was. */

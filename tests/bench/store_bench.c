@@ -213,9 +213,9 @@ main(int argc, char **argv)
 		if (c == 'd')
 			durable = true;
 		else if (c == 'g')
-			group = atoi(optarg);
+			group = (int)strtol(optarg, NULL, 10);
 		else if (c == 's')
-			seconds = atof(optarg);
+			seconds = strtod(optarg, NULL);
 		else
 			return 64;
 	}

@@ -967,9 +967,9 @@ TEST(pruning_drops_what_is_old_and_done_and_nothing_else)
 }
 
 static off_t
-log_bytes(void)
+bytes_of(const char *suffix)
 {
-	char *path = mem_fmt("%s-wal", t_store_path());
+	char *path = mem_fmt("%s%s", t_store_path(), suffix);
 	struct stat st = { 0 };
 
 	stat(path, &st);
@@ -981,26 +981,62 @@ TEST(the_log_moves_into_the_database_only_by_the_rule)
 {
 	struct store *s = t_store(), *door;
 	struct err e = ERR_INIT;
+	off_t was;
 	int i;
 
 	door = store_open(t_store_path(), STORE_FRONT, &e);
 	CHECK(door != NULL);
 	CHECK_INT(work_checkpoint(s, 1, true, &e), 0);
-	CHECK_INT(log_bytes(), 0);
-	/* Only the door commits: this connection has seen no commit of its own since, and must not move. */
-	for (i = 0; i < 50; i++)
+	CHECK_INT(bytes_of("-wal"), 0);
+	was = bytes_of("");
+	/* Only the door commits: this connection has seen no commit of its own since, and must not move a page. */
+	for (i = 0; i < 100; i++)
 		enqueue(door);
-	CHECK(log_bytes() > 0);
 	CHECK_INT(work_checkpoint(s, 1, false, &e), 0);
+	CHECK_INT(bytes_of(""), was);
+	/* It has now, but the log is short enough. */
 	new_run(s);
 	CHECK_INT(work_checkpoint(s, 100000, false, &e), 0);
+	CHECK_INT(bytes_of(""), was);
 	CHECK_INT(work_checkpoint(s, 1, false, &e), 0);
+	CHECK(bytes_of("") > was);
+	/* That was complete: no second one before the next commit of our own. */
+	was = bytes_of("");
+	for (i = 0; i < 100; i++)
+		enqueue(door);
+	CHECK_INT(work_checkpoint(s, 1, false, &e), 0);
+	CHECK_INT(bytes_of(""), was);
 	/* Forced, it commits by itself first. */
 	CHECK_INT(work_checkpoint(s, 1, true, &e), 0);
-	CHECK_INT(log_bytes(), 0);
+	CHECK_INT(bytes_of("-wal"), 0);
+	CHECK(bytes_of("") > was);
 	CHECK(cell("SELECT value FROM meta WHERE key = 'checkpoint_at'")[0] != '\0');
 	store_close(door);
 	CHECK_STR(cell("PRAGMA integrity_check"), "ok");
+}
+
+/* A reader that stays keeps the log from being begun anew: nothing fails, nothing waits long, and it catches up. */
+TEST(a_reader_that_stays_stops_no_checkpoint_for_long)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	sqlite3 *reader = beside();
+	int64_t t;
+	int i;
+
+	new_run(s);
+	CHECK_INT(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM job", NULL, NULL, NULL), SQLITE_OK);
+	t = clock_mono_ms();
+	for (i = 0; i < 100; i++) {
+		enqueue(s);
+		CHECK_INT(work_checkpoint(s, 3, false, &e), 0);
+	}
+	CHECK(clock_mono_ms() - t < 10000);
+	CHECK_INT(sqlite3_exec(reader, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	enqueue(s);
+	CHECK_INT(work_checkpoint(s, 3, true, &e), 0);
+	CHECK_INT(bytes_of("-wal"), 0);
+	CHECK_INT(sqlite3_close(reader), SQLITE_OK);
 }
 
 TEST(closing_leaves_the_log_to_the_checkpointer)
