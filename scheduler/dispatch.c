@@ -983,13 +983,14 @@ tell(struct job *j)
 {
 	struct buf b = BUF_INIT;
 	int64_t now = clock_wall_ms();
-	struct news n = { .id = j->w.id, .start = j->start, .status = j->status, .created_at = j->w.created_at,
-		.admitted_at = now, .started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now,
-		.cid = j->code->cid, .headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
+	struct news n;
 	bool fits;
 
 	if (j->outcome != OUTCOME_OK || j->void_ || !j->has_head || j->streamed || j->w.mode != JOB_SYNC)
-		return false;
+		return false; /* and a refused one has no code */
+	n = (struct news){ .id = j->w.id, .start = j->start, .status = j->status, .created_at = j->w.created_at,
+		.admitted_at = now, .started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now,
+		.cid = j->code->cid, .headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
 	fits = news_print(&b, &n);
 	if (fits)
 		bell_tell(d.ringer, d.conf->run_dir, j->w.bell, b.data, b.len);
@@ -1610,7 +1611,7 @@ all_gone(void *arg)
 		turn_reset(&d.turn);
 	}
 	bury();
-	if (d.pool.n == 0)
+	if (d.pool.n == 0 && (d.fetch == NULL || fetch_gone(d.fetch)))
 		loop_end();
 	return false;
 }
@@ -1634,7 +1635,7 @@ dispatch_close(void)
 	loop_stop(&d.late_orders);
 	loop_stop(&d.grace);
 	if (d.fetch != NULL)
-		fetch_free(d.fetch);
+		fetch_stop(d.fetch);
 	for (i = 0; i < d.pool.n; i++)
 		instance_stop(d.pool.item[i].instance, "the scheduler stops");
 	loop_after(&patience, 3000, on_give_up, NULL);
@@ -1646,6 +1647,7 @@ dispatch_close(void)
 	}
 	if (d.ringer >= 0)
 		close(d.ringer);
+	fetch_free(d.fetch);
 	wait_clear(&d.wait);
 	while (d.held != NULL)
 		turn_job_free(held_take(d.held->w.id.row));
