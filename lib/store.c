@@ -244,6 +244,8 @@ configure_library(void)
 	 * are one lock for all threads. */
 	sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	/* Pages of a cache one by one, not twenty at once: the door has a connection for each thread. */
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 }
 
 /* Shared memory, which the log needs, does not work on these. */
@@ -319,8 +321,7 @@ connect_file(struct store *s, struct err *e)
 	rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
 	if (rc != SQLITE_OK)
 		return store_fail(s, rc, "open", e);
-	/* Small slots for a door with many connections: statements are prepared once and values are bound in place. */
-	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1200, s->face == STORE_WORK ? 100 : 20);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1200, s->face == STORE_WORK ? 100 : 16);
 	for (i = 0; i < sizeof off / sizeof *off; i++)
 		sqlite3_db_config(s->db, off[i], 0, NULL);
 	for (i = 0; i < sizeof on / sizeof *on; i++)
@@ -525,6 +526,7 @@ open_all(struct store *s, struct err *e)
 	/* Needed once: what it takes is given back. */
 	sqlite3_finalize(q);
 	s->stmt[SQL_OPEN_SANE] = NULL;
+	sqlite3_db_release_memory(s->db);
 	return 0;
 }
 

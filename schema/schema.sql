@@ -84,13 +84,14 @@ CREATE INDEX job_running  ON job (run)     WHERE state = 'running';
 CREATE INDEX job_open     ON job (author, bundle) WHERE done_at IS NULL;
 
 -- A job that is done never changes, and only the arrows of the picture exist.  (AFTER costs a call half of what BEFORE does,
--- which has to read the row anew.)
+-- which has to read the row anew; ROLLBACK and not ABORT, because for the latter SQLite keeps a copy of every page that an
+-- UPDATE touches.)
 CREATE TRIGGER job_next AFTER UPDATE OF state ON job
 WHEN NOT ((OLD.state = 'queued'   AND NEW.state IN ('admitted', 'done'))
        OR (OLD.state = 'admitted' AND (NEW.state = 'running' OR NEW.state = 'queued' OR NEW.state = 'done'))
        OR (OLD.state = 'running'  AND NEW.state IN ('admitted', 'done')))
 BEGIN
-  SELECT RAISE(ABORT, 'no such change of a job''s state');
+  SELECT RAISE(ROLLBACK, 'no such change of a job''s state');
 END;
 
 -- What the caller sent; written once with the job, dropped by pruning.

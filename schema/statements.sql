@@ -14,7 +14,7 @@ PRAGMA synchronous = NORMAL;
 
 -- name: open_cache_small
 -- For the door, which has a connection for each thread: kibibytes.
-PRAGMA cache_size = -256;
+PRAGMA cache_size = -128;
 
 -- name: open_cache_work
 -- For the workshop.
@@ -112,7 +112,7 @@ UPDATE job SET cancel = 1 WHERE id = :row AND nonce = :nonce AND state <> 'done'
 
 -- name: front_cancel_waiting
 -- What was not started needs nobody to stop it.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'cancelled', done_at = :now, error_kind = 'denied', error_name = 'JobCancelled',
        error = 'cancelled before it started'
  WHERE id = :row AND state IN ('queued', 'admitted');
@@ -127,7 +127,7 @@ SELECT 1 FROM job WHERE id = :row AND nonce = :nonce;
 -- name: front_lapse
 -- Nobody holds the lease any more: its time is over, or it was of another boot of the machine.  What is idempotent
 -- waits for the next scheduler, which starts it again.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
        error = 'the scheduler stopped while this ran; it was started and is not started again'
  WHERE id = :row AND nonce = :nonce AND state = 'running' AND idempotent = 0
@@ -154,6 +154,8 @@ SELECT id || '-' || nonce, mode, state, outcome, start, author, bundle, version,
   FROM job WHERE id < :before ORDER BY id DESC LIMIT :limit;
 
 -- ---- the workshop: lib/store_work.c ----
+-- OR ROLLBACK for a job: a change that the schema refuses is our own mistake and ends the transaction, and SQLite need not
+-- keep copies of pages for taking back half a statement.
 
 -- name: work_run_end_others
 -- A new run begins: nobody else holds the lock, so whoever looks alive was killed.
@@ -195,13 +197,13 @@ SELECT id FROM job INDEXED BY job_admitted
  WHERE state = 'admitted' AND did = :did AND id > :after ORDER BY id LIMIT 1;
 
 -- name: work_admit
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'admitted', did = :did, cid = :cid, runtime = :runtime, wall = :wall, timeout_ms = :timeout_ms,
        idempotent = :idempotent, admitted_at = :now
  WHERE id = :row AND state = 'queued';
 
 -- name: work_start
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'running', run = :run, instance = :instance, start = :start, lease = lease + 1,
        lease_until = :lease_until, started_at = :now, attempt = attempt + 1
  WHERE id = :row AND state = 'admitted' AND lease = :lease;
@@ -211,18 +213,18 @@ UPDATE job
 SELECT lease FROM job WHERE id = :row;
 
 -- name: work_again
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'admitted', run = NULL, instance = NULL, start = NULL, lease_until = NULL, started_at = NULL
  WHERE id = :row AND state = 'running' AND lease = :lease;
 
 -- name: work_done
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
        error = :error
  WHERE id = :row AND state = 'running' AND lease = :lease;
 
 -- name: work_drop
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
        error = :error
  WHERE id = :row AND state IN ('queued', 'admitted');
@@ -240,13 +242,13 @@ INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance
 
 -- name: work_recover_again
 -- What a dead scheduler had running and may be started twice.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'admitted', run = NULL, instance = NULL, start = NULL, lease_until = NULL, started_at = NULL
  WHERE state = 'running' AND run <> :run AND idempotent = 1 AND cancel = 0;
 
 -- name: work_recover_lost
 -- And all else it had running.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
        error = 'the scheduler stopped while this ran; it was started and is not started again'
  WHERE state = 'running' AND run <> :run;
