@@ -180,6 +180,30 @@ work_queued(struct store *s, int64_t after, int max, void (*fn)(void *arg, struc
 }
 
 int
+work_before_open(struct store *s, int64_t *row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_OLDEST_OPEN, e);
+
+	if (q == NULL || store_row(s, q, e) < 0)
+		return -1;
+	*row = see_int(q, 0) - 1;
+	store_done(q);
+	return 0;
+}
+
+int
+work_last(struct store *s, int64_t *row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_LAST, e);
+
+	if (q == NULL || store_row(s, q, e) < 0)
+		return -1;
+	*row = see_int(q, 0);
+	store_done(q);
+	return 0;
+}
+
+int
 work_job_load(struct store *s, int64_t row, struct work_job *out, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_JOB_LOAD, e);
@@ -242,6 +266,7 @@ int
 work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_ADMIT, e);
+	int rc;
 
 	if (q == NULL)
 		return -1;
@@ -253,35 +278,34 @@ work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t
 	bind_int(q, WORK_ADMIT_IDEMPOTENT, a->idempotent);
 	bind_int(q, WORK_ADMIT_NOW, now);
 	bind_int(q, WORK_ADMIT_ROW, row);
-	return store_run(s, q, e);
+	rc = store_run(s, q, e);
+	if (rc != 1 || !a->by_handle)
+		return rc;
+	if ((q = store_use(s, SQL_WORK_ADMIT_AUTHOR, e)) == NULL)
+		return -1;
+	bind_text(q, WORK_ADMIT_AUTHOR_DID, a->did);
+	bind_int(q, WORK_ADMIT_AUTHOR_ROW, row);
+	return store_run(s, q, e) < 0 ? -1 : 1;
 }
 
 int
 work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e)
 {
-	sqlite3_stmt *q = store_use(s, SQL_WORK_LEASE, e);
-	int64_t was;
+	sqlite3_stmt *q = store_use(s, SQL_WORK_START, e);
 	int rc;
 
 	if (q == NULL)
 		return -1;
-	bind_int(q, WORK_LEASE_ROW, row);
-	if ((rc = store_row(s, q, e)) != 1)
-		return rc;
-	was = see_int(q, 0);
-	store_done(q);
-	if ((q = store_use(s, SQL_WORK_START, e)) == NULL)
-		return -1;
 	bind_int(q, WORK_START_RUN, run);
 	bind_int(q, WORK_START_INSTANCE, instance);
 	bind_text(q, WORK_START_START, job_start_name(start));
-	bind_int(q, WORK_START_LEASE, was);
+	bind_int(q, WORK_START_LEASE, *lease);
 	bind_int(q, WORK_START_LEASE_UNTIL, lease_until);
 	bind_int(q, WORK_START_NOW, now);
 	bind_int(q, WORK_START_ROW, row);
 	if ((rc = store_run(s, q, e)) == 1)
-		*lease = was + 1;
+		(*lease)++;
 	return rc;
 }
 

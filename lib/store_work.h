@@ -39,10 +39,14 @@ int work_run_beat(struct store *s, int64_t run, bool draining, struct err *e);
 int work_run_end(struct store *s, int64_t run, struct err *e);
 
 /* --- jobs --- */
-/* Calls fn for up to max queued jobs with row > after, oldest first, requests included.
+/* Calls fn for up to max queued jobs with row > after, oldest first, requests included: a walk over all rows after it.
  * fn takes the job over (moves the struct out).  Returns how many, -1 on failure. */
 int work_queued(struct store *s, int64_t after, int max, void (*fn)(void *arg, struct work_job *j), void *arg,
     struct err *e);
+/* The row before the oldest job that is not done: where a new scheduler begins its walk. */
+int work_before_open(struct store *s, int64_t *row, struct err *e);
+/* The newest row; 0: none. */
+int work_last(struct store *s, int64_t *row, struct err *e);
 /* One job by row in whatever state; ERR_NOTFOUND. */
 int work_job_load(struct store *s, int64_t row, struct work_job *out, struct err *e);
 /* Fair pick: the oldest admitted job of the next author after `did` in byte order (wraps when the caller passes ""
@@ -55,10 +59,11 @@ struct work_admission {
 	const char *did, *cid, *runtime, *wall;
 	int64_t timeout_ms; /* the budget after caps */
 	bool idempotent;
+	bool by_handle; /* the row's author is a handle: it becomes the DID */
 };
 /* queued → admitted.  1 changed, 0 somebody was first (cancelled), -1 failure. */
 int work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e);
-/* admitted → running: a new lease number comes back in *lease. */
+/* admitted → running.  *lease: the number the job had when it was read; the new one comes back. */
 int work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e);
 /* running → admitted: only before user code was started (load failed for the runner's own reason, instance died

@@ -50,7 +50,6 @@
 #define TICK_MS          1000   /* the slow poll: data never depends on bells */
 #define BEAT_TICKS       2
 #define INSTANCE_TICKS   5      /* calls and used_at of instances go to the ledger this often */
-#define RESCAN_TICKS     30     /* row numbers may be used again after pruning: look from the bottom now and then */
 #define SWEEP_MS         200
 #define ORDERS_MS        50     /* a bell looks for orders at most this often */
 #define LEASE_SPARE_MS   5000
@@ -361,6 +360,7 @@ take_new(void)
 		return false;
 	if (d.held_n >= HELD_MAX)
 		return false; /* the fetcher is behind: look again when it has answered */
+	dev_batch(d.dev);
 	n = work_queued(d.s.store, d.last_row, (int)batch, consider, NULL, &e);
 	if (n < 0) {
 		log_error("read the queue", "why=%s", log_q(e.text));
@@ -932,6 +932,7 @@ refill(void)
 		struct err e = ERR_INIT;
 		struct job *j;
 
+		dev_batch(d.dev);
 		if (work_next_admitted_of(d.s.store, a->did, a->last_row, &w, &e) != 0) {
 			wait_sated(&d.wait, a);
 			continue;
@@ -1402,8 +1403,6 @@ on_tick(void *arg)
 	(void)arg;
 	d.ticks++;
 	d.look = d.orders = d.new_blanks = true;
-	if (d.ticks % RESCAN_TICKS == 0)
-		d.last_row = 0;
 	if (d.ticks % BEAT_TICKS == 0) {
 		d.turn.beat = true;
 		d.s.alive();
@@ -1570,6 +1569,8 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	loop_watch(d.bell, EPOLLIN, on_bell, NULL);
 	d.fetch = fetch_new(s->conf, s->program, on_fetched, NULL);
 	if (fetch_start(d.fetch, e) != 0)
+		return -1;
+	if (work_before_open(s->store, &d.last_row, e) != 0)
 		return -1;
 	warm_from_conf();
 	take_up_admitted();

@@ -90,7 +90,7 @@ enqueue(struct store *s)
 static int
 admit_as(struct store *s, struct job_id id, const char *did, bool idempotent)
 {
-	struct work_admission a = { did, CID, "node", "none", 20000, idempotent };
+	struct work_admission a = { did, CID, "node", "none", 20000, idempotent, true };
 	struct err e = ERR_INIT;
 
 	return work_admit(s, id.row, &a, 1700000000200, &e);
@@ -106,8 +106,12 @@ static int64_t
 start(struct store *s, struct job_id id, int64_t run)
 {
 	struct err e = ERR_INIT;
-	int64_t lease = 0;
+	struct work_job j = { 0 };
+	int64_t lease;
 
+	CHECK_INT(work_job_load(s, id.row, &j, &e), 0);
+	lease = j.lease;
+	work_job_clear(&j);
 	CHECK_INT(work_start(s, id.row, run, 5, START_WARM, 1000, 1700000000300, &lease, &e), 1);
 	return lease;
 }
@@ -195,8 +199,7 @@ walks(const char *detail)
 	for (T_EACH(s, big)) {
 		size_t n = strlen(*s);
 		if (strncmp(detail, *s, n) == 0 && (detail[n] == '\0' || detail[n] == ' '))
-			return strstr(detail, "INDEX job_queued") == NULL && strstr(detail, "INDEX job_admitted") == NULL &&
-			    strstr(detail, "INDEX job_running") == NULL && strstr(detail, "INDEX job_open") == NULL;
+			return strstr(detail, "INDEX job_open") == NULL;
 	}
 	return false;
 }
@@ -360,6 +363,40 @@ TEST(a_job_is_claimed_once)
 	CHECK_INT(work_start(s, id.row, run, 6, START_COLD, 1, 1, &lease, &e), 0);
 	CHECK_INT(lease, 0);
 	CHECK_INT(work_start(s, 999, run, 6, START_COLD, 1, 1, &lease, &e), 0);
+}
+
+TEST(an_author_named_by_handle_becomes_the_did)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	struct job_id id = enqueue_as(s, "alice.test", "hello", JOB_SYNC);
+	struct work_job j = { 0 };
+
+	CHECK_INT(admit(s, id), 1);
+	CHECK_INT(work_job_load(s, id.row, &j, &e), 0);
+	CHECK_STR(j.author, DID);
+	work_job_clear(&j);
+}
+
+TEST(a_walk_begins_before_the_oldest_open_job)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	struct job_id id;
+	int64_t row = -1, run = new_run(s);
+
+	CHECK_INT(work_before_open(s, &row, &e), 0);
+	CHECK_INT(row, 0);
+	id = enqueue(s);
+	CHECK_INT(admit(s, id), 1);
+	CHECK_INT(finish(s, id, start(s, id, run)), 1);
+	CHECK_INT(work_before_open(s, &row, &e), 0);
+	CHECK_INT(row, id.row);
+	enqueue(s);
+	CHECK_INT(work_before_open(s, &row, &e), 0);
+	CHECK_INT(row, id.row);
+	CHECK_INT(work_last(s, &row, &e), 0);
+	CHECK_INT(row, id.row + 1);
 }
 
 TEST(a_late_lease_is_refused)
@@ -644,12 +681,12 @@ many(int n)
 {
 	char *text = mem_fmt("INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, client, timeout_ms,"
 			     "created_at, state, did) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
-			     "SELECT hex(randomblob(16)), 'sync', '" DID "', 'hello', 'latest', 'e', 'GET', '::1', 1000, 1,"
+			     "SELECT hex(randomblob(16)), 'sync', iif(i %% 4, '" DID "', 'did:plc:' || (i %% 100)), 'hello', 'latest', 'e', 'GET', '::1', 1000, 1,"
 			     "iif(i %% 4, 'queued', 'admitted'), iif(i %% 4, NULL, 'did:plc:' || (i %% 100)) FROM n", n);
 
 	CHECK_INT(sql(text), SQLITE_OK);
 	CHECK_INT(sql("INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, client, timeout_ms, created_at,"
-		      "state, did) VALUES ('', 'sync', '', '', '', '', '', '', 1, 1, 'admitted', 'did:plc:z')"), SQLITE_OK);
+		      "state, did) VALUES ('', 'sync', 'did:plc:z', '', '', '', '', '', 1, 1, 'admitted', 'did:plc:z')"), SQLITE_OK);
 	free(text);
 }
 
