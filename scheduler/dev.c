@@ -42,6 +42,7 @@ struct dev {
 	struct catalog *catalog;
 	struct known known[KNOWN_MAX];
 	size_t known_n;
+	bool heard;     /* in this batch of questions */
 	int inotify_fd; /* -1: there is none, files are looked at for each call */
 };
 
@@ -78,6 +79,13 @@ known_drop(struct dev *d, size_t i)
 	d->known[i] = d->known[--d->known_n];
 }
 
+void
+dev_batch(struct dev *d)
+{
+	if (d != NULL)
+		d->heard = false;
+}
+
 /* Anything that happened since the last look makes all answers old: it is rare. */
 static void
 hear_changes(struct dev *d)
@@ -85,6 +93,9 @@ hear_changes(struct dev *d)
 	char events[4096] __attribute__((aligned(8)));
 	bool any = d->inotify_fd < 0;
 
+	if (d->heard)
+		return;
+	d->heard = true;
 	while (d->inotify_fd >= 0 && read(d->inotify_fd, events, sizeof events) > 0)
 		any = true;
 	while (any && d->known_n > 0)

@@ -17,6 +17,9 @@ struct runtimes;
 
 struct dev *dev_new(const struct conf *c, const struct runtimes *rs, struct catalog *cat);
 void dev_free(struct dev *d);
+/* Said before a batch of jobs is read: all of them stand in the ledger before the first question, so that one look for
+ * changes is good for the batch. */
+void dev_batch(struct dev *d);
 /* The code as it stands now (borrowed until the next turn); ERR_NOTFOUND "BundleNotFound", ERR_INPUT "InvalidBundle". */
 struct code *dev_find(struct dev *d, const char *name, const char *version, struct err *e);
 
