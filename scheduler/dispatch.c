@@ -1384,15 +1384,16 @@ static void
 keep_house(void)
 {
 	struct err e = ERR_INIT;
-	int64_t now = clock_wall_ms(), until = clock_mono_us() + PRUNE_US;
+	int64_t now = clock_wall_ms(), until = clock_mono_us() + PRUNE_US, newest;
 	int n;
 
 	do {
 		n = work_prune(d.s.store, now - d.conf->scheduler.keep_sync, now - d.conf->scheduler.keep_async,
 		    PRUNE_ROWS, &e);
-		if (n > 0)
-			d.last_row = 0; /* row numbers may come again */
 	} while (n > 0 && clock_mono_us() < until);
+	/* When even the newest row went, numbers come again: those that are open may lie below. */
+	if (n >= 0 && work_last(d.s.store, &newest, &e) == 0 && newest < d.last_row)
+		n = work_before_open(d.s.store, &d.last_row, &e);
 	if (n < 0 || work_checkpoint(d.s.store, (int)d.conf->scheduler.checkpoint_pages, false, &e) != 0)
 		log_warn("housekeeping", "why=%s", log_q(e.text));
 }
