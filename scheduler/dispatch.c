@@ -155,12 +155,15 @@ refuse(struct job *j, const struct err *why)
 static bool
 is_late(struct job *j)
 {
+	const char *key = j->limit_key;
 	char limit[64];
 	struct err e = ERR_INIT;
 
 	if (j->deadline_ms > clock_mono_ms())
 		return false;
-	collect_limit_ms(j->limit_key != NULL ? j->limit_key : "limits.timeout", j->timeout_ms, limit, sizeof limit);
+	if (key == NULL) /* not admitted yet: what the door wrote */
+		key = j->timeout_ms < d.conf->limits.timeout ? "the caller's wait" : "limits.timeout";
+	collect_limit_ms(key, j->timeout_ms, limit, sizeof limit);
 	err_named(&e, ERR_TIMEOUT, "JobExpired", "the job's time was over before its turn came: %s", limit);
 	turn_job_end(j, OUTCOME_EXPIRED, &e);
 	return true;
