@@ -57,13 +57,13 @@ store_fail(struct store *s, int rc, const char *what, struct err *e)
 		    (long long)(s->patience_us / 1000));
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s is damaged or no database (%s, at %s); stop the runner, keep the file, and put a backup in its "
 		    "place, or what `sqlite3 FILE .recover | sqlite3 NEW` saves of it", s->path, why, what);
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_CANTOPEN:
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s: %s: %s; user %ld must be able to write the file, its -wal and -shm and their directory", what,
 		    s->path, why, (long)geteuid());
 	case SQLITE_TOOBIG:
@@ -288,7 +288,7 @@ ensure_file(struct store *s, struct err *e)
 
 	if (stat(s->path, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
-			return err_set(e, ERR_INTERNAL, "%s is no file", s->path);
+			return err_named(e, ERR_INTERNAL, STORE_UNUSABLE, "%s is no file", s->path);
 		return 0;
 	}
 	if (errno != ENOENT)
@@ -368,11 +368,11 @@ check_identity(struct store *s, const struct identity *id, struct err *e)
 		return err_set(e, ERR_NOTFOUND, "%s is empty; at-rund-scheduler fills it when it starts", s->path);
 	}
 	if (id->application != STORE_APPLICATION_ID)
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s belongs to another program (application id %lld); move it away or name another home", s->path,
 		    (long long)id->application);
 	if (id->version > schema_version)
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s is of version %lld, this program knows %d; install the newer at-rund again, or put back the copy "
 		    "%s.before-%lld", s->path, (long long)id->version, schema_version, s->path, (long long)id->version);
 	if (id->version < schema_version && s->face != STORE_WORK)
