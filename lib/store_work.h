@@ -128,8 +128,16 @@ int work_order_done(struct store *s, int64_t id, const char *note, int64_t now, 
 /* Drops a bounded number of old rows: bodies of finished sync jobs older than sync_before, jobs older than
  * job_before with all that hangs on them, instances and runs long ended.  Returns rows dropped (0: nothing left to do). */
 int work_prune(struct store *s, int64_t sync_before, int64_t job_before, int max, struct err *e);
-/* Moves the log into the database when it has grown over pages frames and the safety rule of DESIGN 9 allows it
- * (this connection has committed since its last complete checkpoint).  force: TRUNCATE, at a quiet moment or the end. */
+/* Whether the log has grown by pages frames since the last checkpoint, and the safety rule of DESIGN 9 allows one (this
+ * connection has committed since the last complete one). */
+bool work_checkpoint_due(const struct store *s, int pages);
+/* Moves the log into the database on a helper's connection: PASSIVE, beside everybody, or RESTART, which holds the write
+ * lock, so that the next commit begins the log anew.  in_log, moved: frames, equal when it was complete, -1: nothing done.
+ * Only when it is due, one at a time; afterwards the asking connection is told with work_checkpoint_took(). */
+int work_checkpoint_passive(struct store *helper, int *in_log, int *moved, struct err *e);
+int work_checkpoint_restart(struct store *helper, int *in_log, int *moved, struct err *e);
+void work_checkpoint_took(struct store *s, int in_log, int moved);
+/* The same on the workshop's own connection, when no helper is at work.  force: by TRUNCATE, at the end. */
 int work_checkpoint(struct store *s, int pages, bool force, struct err *e);
 
 #endif

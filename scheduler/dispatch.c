@@ -35,6 +35,7 @@
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
 #include "scheduler/catalog.h"
+#include "scheduler/checkpoint.h"
 #include "scheduler/collect.h"
 #include "scheduler/dev.h"
 #include "scheduler/fetch.h"
@@ -73,6 +74,7 @@ static struct {
 	struct catalog *catalog;
 	struct dev *dev;
 	struct fetch *fetch;
+	struct checkpoint *checkpoint;
 	struct pool pool;
 	struct wait wait;
 	struct turn turn;
@@ -1312,6 +1314,7 @@ dispatch_turn(void *arg)
 		after_admits();
 		after_commit();
 		turn_reset(&d.turn);
+		checkpoint_turn(d.checkpoint, d.s.store);
 	}
 	flush_instances();
 	bury();
@@ -1382,7 +1385,7 @@ end_idle(void)
 	}
 }
 
-/* A few old rows at a time, and the log into the database: housekeeping of a quiet moment. */
+/* A few old rows at a time. */
 static void
 keep_house(void)
 {
@@ -1397,7 +1400,7 @@ keep_house(void)
 	/* When even the newest row went, numbers come again: those that are open may lie below. */
 	if (n >= 0 && work_last(d.s.store, &newest, &e) == 0 && newest < d.last_row)
 		n = work_before_open(d.s.store, &d.last_row, &e);
-	if (n < 0 || work_checkpoint(d.s.store, (int)d.conf->scheduler.checkpoint_pages, false, &e) != 0)
+	if (n < 0)
 		log_warn("housekeeping", "why=%s", log_q(e.text));
 }
 
@@ -1576,6 +1579,9 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 		return -1;
 	if (work_before_open(s->store, &d.last_row, e) != 0)
 		return -1;
+	d.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
+	if (d.checkpoint == NULL)
+		return -1;
 	warm_from_conf();
 	take_up_admitted();
 	d.turn.beat = true;
@@ -1653,6 +1659,7 @@ dispatch_close(void)
 	if (d.ringer >= 0)
 		close(d.ringer);
 	fetch_free(d.fetch);
+	checkpoint_free(d.checkpoint);
 	wait_clear(&d.wait);
 	while (d.held != NULL)
 		turn_job_free(held_take(d.held->w.id.row));
