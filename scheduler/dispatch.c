@@ -64,6 +64,7 @@
 #define HELD_MAX         1024
 #define COMMIT_TRIES     100
 #define COMMIT_DELAY_MS  50
+#define LINGER_US        150    /* while all are busy, for more events to share a transaction */
 #define PRUNE_ROWS       100
 #define PRUNE_US         10000  /* of a tick */
 #define TIDY_TICKS       30
@@ -1259,7 +1260,7 @@ wanted_blanks(const char *runtime)
 
 	for (i = 0; i < d.warm.n; i++)
 		if (strcmp(d.warm.item[i].key, runtime) == 0)
-			return atoi(d.warm.item[i].value);
+			return (int)strtol(d.warm.item[i].value, NULL, 10);
 	return 0;
 }
 
@@ -1318,6 +1319,8 @@ dispatch_turn(void *arg)
 	}
 	flush_instances();
 	bury();
+	/* Nobody waits longer for it: the instances are all busy, and the next job is here. */
+	loop_linger(d.wait.n > 0 && d.running.n > 1 ? LINGER_US : 0);
 	if (d.draining && d.running.n == 0)
 		loop_end();
 	return more;
