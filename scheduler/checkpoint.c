@@ -13,9 +13,10 @@
 #include "lib/store.h"
 #include "lib/store_work.h"
 
-/* While calls come without a gap no PASSIVE checkpoint is ever complete, and the log grows.  A log this many times over
- * its size is begun anew under the write lock, after most of the work was done without it. */
-#define RESTART_FACTOR 16
+/* While calls come without a gap, nobody finds a log that is moved whole and begins it anew, and it grows; looking pages up
+ * in a long one takes longer.  One of this many times over its size is begun anew under the write lock, after most of the
+ * work was done without it. */
+#define RESTART_FACTOR 4
 
 struct checkpoint {
 	pthread_t thread;
@@ -30,22 +31,21 @@ struct checkpoint {
 	int in_log, moved;
 };
 
+/* To PASSIVE, a log that grew meanwhile is complete, but no writer can begin it anew. */
 static int
 move(struct checkpoint *c, struct err *e)
 {
-	int rounds;
+	int longest = c->pages * RESTART_FACTOR;
 
 	if (work_checkpoint_passive(c->store, &c->in_log, &c->moved, e) != 0)
 		return -1;
-	if (c->in_log < c->pages * RESTART_FACTOR || c->moved == c->in_log)
+	if (c->in_log < longest)
 		return 0;
-	/* What came meanwhile is less each time, and so is what is left to sync. */
-	for (rounds = 0; rounds < 2 && c->moved < c->in_log; rounds++)
-		if (fdatasync(c->fd) != 0 || work_checkpoint_passive(c->store, &c->in_log, &c->moved, e) != 0)
-			return -1;
-	if (c->moved == c->in_log)
-		return 0;
-	fdatasync(c->fd);
+	/* Once more: what came meanwhile is little, and so is what is left to sync. */
+	if (fdatasync(c->fd) != 0)
+		return err_errno(e, "sync the database");
+	if (c->moved < c->in_log && work_checkpoint_passive(c->store, &c->in_log, &c->moved, e) != 0)
+		return -1;
 	return work_checkpoint_restart(c->store, &c->in_log, &c->moved, e);
 }
 
