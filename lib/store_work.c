@@ -340,6 +340,31 @@ work_done(struct store *s, int64_t row, int64_t lease, const struct work_end *en
 }
 
 int
+work_whole(struct store *s, int64_t row, const struct work_whole *w, const struct work_end *end, int64_t now, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_WHOLE, e);
+
+	if (q == NULL)
+		return -1;
+	bind_text(q, WORK_WHOLE_OUTCOME, job_outcome_name(end->outcome));
+	bind_text(q, WORK_WHOLE_DID, w->did);
+	bind_text(q, WORK_WHOLE_CID, w->cid);
+	bind_text(q, WORK_WHOLE_RUNTIME, w->runtime);
+	bind_text(q, WORK_WHOLE_WALL, w->wall);
+	bind_int(q, WORK_WHOLE_TIMEOUT_MS, w->timeout_ms);
+	bind_int(q, WORK_WHOLE_RUN, w->run);
+	bind_int(q, WORK_WHOLE_INSTANCE, w->instance);
+	bind_text(q, WORK_WHOLE_START, job_start_name(w->start));
+	bind_int(q, WORK_WHOLE_STARTED, w->started_at);
+	bind_int(q, WORK_WHOLE_NOW, now);
+	bind_text(q, WORK_WHOLE_ERROR_KIND, end->error_kind);
+	bind_text(q, WORK_WHOLE_ERROR_NAME, end->error_name);
+	bind_text(q, WORK_WHOLE_ERROR, end->error);
+	bind_int(q, WORK_WHOLE_ROW, row);
+	return store_run(s, q, e);
+}
+
+int
 work_drop(struct store *s, int64_t row, const struct work_end *end, int64_t now, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_DROP, e);
@@ -429,6 +454,13 @@ recover(struct store *s, int64_t run, int64_t now, int64_t *settled, int64_t *ag
 	if ((n = store_run(s, q, e)) < 0)
 		return -1;
 	*settled = n;
+	if ((q = store_use(s, SQL_WORK_RECOVER_UNWRITTEN, e)) == NULL)
+		return -1;
+	bind_int(q, WORK_RECOVER_UNWRITTEN_RUN, run);
+	bind_int(q, WORK_RECOVER_UNWRITTEN_NOW, now);
+	if ((n = store_run(s, q, e)) < 0)
+		return -1;
+	*settled += n;
 	return 0;
 }
 

@@ -76,6 +76,15 @@ struct work_end {
 };
 /* running → done by the holder of the lease. */
 int work_done(struct store *s, int64_t row, int64_t lease, const struct work_end *end, int64_t now, struct err *e);
+/* queued → done in one step, for a call that somebody waits for: its admission and its start were not written (dispatch.c
+ * says why that is safe). */
+struct work_whole {
+	const char *did, *cid, *runtime, *wall;
+	int64_t timeout_ms, run, instance, started_at;
+	enum job_start start;
+};
+int work_whole(struct store *s, int64_t row, const struct work_whole *w, const struct work_end *end, int64_t now,
+    struct err *e);
 /* queued or admitted → done (refused, expired, cancelled). */
 int work_drop(struct store *s, int64_t row, const struct work_end *end, int64_t now, struct err *e);
 
@@ -86,7 +95,8 @@ int work_log(struct store *s, int64_t row /* 0: none */, int64_t instance, int64
     const char *source, const char *text, size_t n, struct err *e);
 
 /* After a crash: every running job of a run other than this one becomes done/lost, or admitted again when it is
- * idempotent; every admitted job stays.  settled and again count them. */
+ * idempotent; every admitted job stays.  When that run was killed, queued jobs that somebody waits for become done/lost too:
+ * they may have been started.  settled and again count them. */
 int work_recover(struct store *s, int64_t run, int64_t now, int64_t *settled, int64_t *again, struct err *e);
 /* Jobs not done, by author, for quotas and for the drain. */
 int work_counts(struct store *s, int64_t *queued, int64_t *admitted, int64_t *running, struct err *e);

@@ -264,16 +264,35 @@ write_answer(struct store *s, const struct job *j, bool end, struct err *e)
 	return 0;
 }
 
+/* What a light job's row does not say yet. */
+static int
+write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
+{
+	struct work_whole w = { j->code->did, j->code->cid, code_runtime_name(j->code), t->wall, j->timeout_ms, t->run,
+		instance_ledger_id(j->instance), now - (clock_mono_us() - j->started_us) / 1000, j->start };
+	struct work_end end;
+	int n;
+
+	if (j->outcome != OUTCOME_NONE) {
+		fill_end(j, &end);
+		return work_whole(s, j->w.id.row, &w, &end, now, e);
+	}
+	n = write_admit(t, s, j, now, e);
+	return n == 1 ? write_start(t, s, j, w.started_at, e) : n;
+}
+
 /* Only the holder of the lease writes: the end comes first, and what it refuses is not written. */
 static int
-write_touch(struct store *s, struct job *j, int64_t now, struct err *e)
+write_touch(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_end end;
 	int changed = 1;
 
 	if (j->again)
 		return work_again(s, j->w.id.row, j->lease, e);
-	if (j->outcome != OUTCOME_NONE) {
+	if (j->light)
+		changed = write_light(t, s, j, now, e);
+	else if (j->outcome != OUTCOME_NONE) {
 		fill_end(j, &end);
 		changed = work_done(s, j->w.id.row, j->lease, &end, now, e);
 	}
@@ -320,12 +339,14 @@ write_all(struct turn *t, struct store *s, struct err *e)
 		if (write_drop(s, t->drops.item[i], now, e) < 0)
 			return -1;
 	for (i = 0; i < t->starts.n; i++) {
+		if (t->starts.item[i]->light)
+			continue;
 		if ((n = write_start(t, s, t->starts.item[i], now, e)) < 0)
 			return -1;
 		t->starts.item[i]->void_ = n == 0;
 	}
 	for (i = 0; i < t->touched.n; i++) {
-		if ((n = write_touch(s, t->touched.item[i], now, e)) < 0)
+		if ((n = write_touch(t, s, t->touched.item[i], now, e)) < 0)
 			return -1;
 		t->touched.item[i]->void_ = n == 0;
 	}
@@ -337,9 +358,25 @@ write_all(struct turn *t, struct store *s, struct err *e)
 	return t->beat ? work_run_beat(s, t->run, t->draining, e) : 0;
 }
 
+/* Is there anything for the ledger?  Light starts are not. */
+static bool
+has_rows(const struct turn *t)
+{
+	size_t i;
+
+	if (t->admits.n > 0 || t->drops.n > 0 || t->touched.n > 0 || t->log_count > 0 || t->change_count > 0 || t->beat)
+		return true;
+	for (i = 0; i < t->starts.n; i++)
+		if (!t->starts.item[i]->light)
+			return true;
+	return false;
+}
+
 int
 turn_write(struct turn *t, struct store *s, struct err *e)
 {
+	if (!has_rows(t))
+		return 0;
 	if (store_begin(s, must_last(t), e) != 0)
 		return -1;
 	if (write_all(t, s, e) < 0 || store_commit(s, e) != 0) {

@@ -58,6 +58,7 @@ struct job {
 	bool admits, drops, starts, touched, again;
 	bool void_; /* the ledger says somebody was first */
 	bool left;  /* admitted, but it waits in the ledger alone */
+	bool light; /* its row still says queued, whatever has happened since */
 };
 
 /* A new job that owns what w owned. */

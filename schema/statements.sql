@@ -159,8 +159,9 @@ SELECT id || '-' || nonce, mode, state, outcome, start, author, bundle, version,
 -- keep copies of pages for taking back half a statement.
 
 -- name: work_run_end_others
--- A new run begins: nobody else holds the lock, so whoever looks alive was killed.
-UPDATE run SET ended_at = :now WHERE ended_at IS NULL;
+-- A new run begins: nobody else holds the lock, so whoever looks alive was killed.  A run that ended well was seen when it
+-- ended; this one was not.
+UPDATE run SET ended_at = max(:now, seen_at + 1) WHERE ended_at IS NULL;
 
 -- name: work_run_start
 INSERT INTO run (pid, boot, version, started_at, seen_at) VALUES (:pid, :boot, :version, :now, :now);
@@ -232,6 +233,15 @@ UPDATE OR ROLLBACK job
        error = :error
  WHERE id = :row AND state = 'running' AND lease = :lease;
 
+-- name: work_whole
+-- A call that somebody waited for and that nobody else had to know of while it ran: all of it at once, at its end.
+UPDATE job
+   SET state = 'done', outcome = :outcome, author = :did, did = :did, cid = :cid, runtime = :runtime, wall = :wall,
+       timeout_ms = :timeout_ms, run = :run, instance = :instance, start = :start, attempt = attempt + 1,
+       lease = lease + 1, admitted_at = :started, started_at = :started, done_at = :now, error_kind = :error_kind,
+       error_name = :error_name, error = :error
+ WHERE id = :row AND state = 'queued';
+
 -- name: work_drop
 UPDATE OR ROLLBACK job
    SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
@@ -263,6 +273,16 @@ UPDATE OR ROLLBACK job
        error = 'the scheduler stopped while this ran; it was started and is not started again'
  WHERE id IN (SELECT id FROM job INDEXED BY job_open WHERE done_at IS NULL)
    AND state = 'running' AND run <> :run;
+
+-- name: work_recover_unwritten
+-- Calls that somebody waits for are written when they end.  One that a killed scheduler (ended_at was set for it, later than
+-- it was last seen) may have had in its hands is not started again.
+UPDATE job
+   SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
+       error = 'the scheduler was killed while this waited or ran; it may have been started and is not started again'
+ WHERE id IN (SELECT id FROM job INDEXED BY job_open WHERE done_at IS NULL)
+   AND state = 'queued' AND mode = 'sync'
+   AND (SELECT seen_at <> ended_at FROM run WHERE id < :run ORDER BY id DESC LIMIT 1);
 
 -- name: work_counts
 SELECT (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'queued'),

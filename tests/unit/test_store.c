@@ -576,7 +576,8 @@ TEST(a_new_scheduler_settles_what_a_dead_one_left)
 {
 	struct store *s = t_store();
 	struct err e = ERR_INIT;
-	struct job_id lost = enqueue(s), again = enqueue(s), waits = enqueue(s), mine = enqueue(s), queued = enqueue(s);
+	struct job_id lost = enqueue(s), again = enqueue(s), waits = enqueue(s), mine = enqueue(s),
+		      queued = enqueue_as(s, DID, "hello", JOB_ASYNC);
 	int64_t old = new_run(s), run, settled, back, lease;
 
 	admit(s, lost);
@@ -1346,4 +1347,72 @@ TEST(the_library_is_known)
 	CHECK_INT(store_library_has_wal_bug(), sqlite3_libversion_number() < 3051003 &&
 		sqlite3_libversion_number() != 3044006 && sqlite3_libversion_number() != 3050007);
 	CHECK_INT(store_schema_version(), schema_version);
+}
+
+/* --- light jobs: written whole at their end --- */
+
+static int
+whole(struct store *s, struct job_id id, int64_t run)
+{
+	struct work_whole w = { DID, CID, "node", "none", 20000, run, 5, 1700000000300, START_WARM };
+	struct work_end end = { OUTCOME_OK, NULL, NULL, NULL };
+	struct err e = ERR_INIT;
+
+	return work_whole(s, id.row, &w, &end, 1700000000400, &e);
+}
+
+TEST(a_light_job_is_written_whole_and_once)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	struct front_view v = { 0 };
+	struct job_id id = enqueue_as(s, "alice.test", "hello", JOB_SYNC), other = enqueue(s);
+	int64_t run = new_run(s);
+
+	CHECK_INT(whole(s, id, run), 1);
+	CHECK_INT(whole(s, id, run), 0);
+	CHECK_INT(front_look(s, &id, false, &v, &e), 0);
+	CHECK(v.state == JOB_DONE && v.outcome == OUTCOME_OK && v.start == START_WARM);
+	CHECK_STR(v.author, DID);
+	CHECK_STR(v.cid, CID);
+	CHECK_INT(v.started_at, 1700000000300);
+	front_view_clear(&v);
+	/* One that was cancelled meanwhile stays so. */
+	CHECK_INT(front_cancel(s, &other, &e), 0);
+	CHECK_INT(whole(s, other, run), 0);
+}
+
+TEST(what_a_killed_scheduler_may_have_started_is_not_started_again)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	struct front_view v = { 0 };
+	struct job_id waited = enqueue(s), accepted = enqueue_as(s, DID, "hello", JOB_ASYNC);
+	int64_t settled, again;
+
+	new_run(s);
+	CHECK_INT(work_recover(s, new_run(s), 1, &settled, &again, &e), 0);
+	CHECK(settled == 1 && again == 0);
+	CHECK_INT(front_look(s, &waited, true, &v, &e), 0);
+	CHECK_INT(v.outcome, OUTCOME_LOST);
+	front_view_clear(&v);
+	CHECK_INT(front_look(s, &accepted, true, &v, &e), 0);
+	CHECK_INT(v.state, JOB_QUEUED);
+	front_view_clear(&v);
+}
+
+TEST(after_a_scheduler_that_ended_well_everything_queued_is_served)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	struct front_view v = { 0 };
+	struct job_id waited = enqueue(s);
+	int64_t run = new_run(s), settled, again;
+
+	CHECK_INT(work_run_end(s, run, &e), 0);
+	CHECK_INT(work_recover(s, new_run(s), 1, &settled, &again, &e), 0);
+	CHECK_INT(settled, 0);
+	CHECK_INT(front_look(s, &waited, true, &v, &e), 0);
+	CHECK_INT(v.state, JOB_QUEUED);
+	front_view_clear(&v);
 }
