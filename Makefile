@@ -36,7 +36,8 @@ GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/fr
 LEDGER   = lib/store.o schema.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/proof.o
-WALLS    = backends/backend.o backends/none.o backends/runtime.o lib/child.o
+WALLS    = backends/backend.o backends/none.o backends/sandbox.o backends/seccomp.o backends/parts.o \
+           backends/runtime.o lib/child.o
 
 FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))
 SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
@@ -45,6 +46,7 @@ UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o tests/repo.o
 
 L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
+L_WALLS  = -lseccomp
 L_WORLD  = -lcurl -larchive -lsodium -lresolv
 L_PROOF  = -lcrypto -lsecp256k1
 
@@ -57,10 +59,10 @@ $(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
 
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF)
+	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
 
 $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium $(L_WALLS)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
@@ -68,7 +70,7 @@ TESTED   = $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED))
-	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) -lfcgi
+	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
 	$(LINK) -lfcgi

@@ -8,7 +8,7 @@
 #include "lib/err.h"
 
 /* In order of strength: `auto` takes the first that works. */
-static const struct backend *const walls[] = { &backend_none };
+static const struct backend *const walls[] = { &backend_sandbox, &backend_none };
 #define WALLS (sizeof walls / sizeof walls[0])
 
 const struct backend *
@@ -35,7 +35,10 @@ plan_clear(struct plan *p)
 	list_clear(&p->env);
 	list_clear(&p->read_only);
 	list_clear(&p->read_write);
+	list_clear(&p->args);
+	list_clear(&p->open);
 	free(p->cwd);
+	free(p->dir);
 	memset(p, 0, sizeof *p);
 }
 

@@ -60,6 +60,7 @@ struct instance {
 	const struct runtime *runtime;
 	struct code *code;
 	char *dir, *key, *version;
+	char *inside; /* dir as the process sees it */
 	struct spawned process;
 	int listen_fd, fd;
 	bool writes; /* EPOLLOUT is wanted */
@@ -694,6 +695,7 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 	loop_after(&i->timer, START_MS, on_start_late, i);
 	rc = 0;
 out:
+	i->inside = mem_str(plan.dir != NULL ? plan.dir : i->dir);
 	plan_clear(&plan);
 	if (rc == 0)
 		return i;
@@ -719,6 +721,7 @@ instance_free(struct instance *i)
 	buf_clear(&i->err_pipe.line);
 	free(i->call);
 	free(i->dir);
+	free(i->inside);
 	free(i->key);
 	free(i->version);
 	free(i);
@@ -753,7 +756,7 @@ add_env(struct buf *b, const struct code *code)
 int
 instance_load(struct instance *i, struct code *code, struct err *e)
 {
-	char *to = mem_fmt("%s/bundle", i->dir), *name = mem_fmt("%s/%s", code->did, code->name);
+	char *to = mem_fmt("%s/bundle", i->dir), *seen = mem_fmt("%s/bundle", i->inside), *name = mem_fmt("%s/%s", code->did, code->name);
 	struct buf b = BUF_INIT;
 	int rc = -1;
 
@@ -765,7 +768,7 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 	if (bundle_place(code->dir, to, true, e) != 0)
 		goto out;
 	buf_str(&b, "{\"dir\":");
-	buf_json_str(&b, to);
+	buf_json_str(&b, seen);
 	buf_str(&b, ",\"entry\":");
 	buf_json_str(&b, code->entry);
 	buf_str(&b, ",\"env\":{");
@@ -786,6 +789,7 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 out:
 	buf_clear(&b);
 	free(to);
+	free(seen);
 	free(name);
 	return rc;
 }
