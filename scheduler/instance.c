@@ -23,6 +23,7 @@
 #include "lib/err.h"
 #include "lib/frame.h"
 #include "lib/mem.h"
+#include "scheduler/account.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
 #include "scheduler/loop.h"
@@ -72,6 +73,10 @@ struct instance {
 	uint32_t last_number;
 	int64_t calls, used_ms, bound_ms;
 	bool was_blank, out_of_memory;
+	bool contained;           /* its processes can be counted */
+	struct account *account;
+	enum job_outcome over;    /* NONE: no limit was hit */
+	struct err over_why;
 	char why[256];
 	struct loop_timer timer;
 };
@@ -109,6 +114,8 @@ call_free(struct call *c)
 	c->job = NULL;
 	c->instance->busy--;
 	c->instance->used_ms = loop_now_ms();
+	if (c->instance->busy == 0)
+		account_busy(c->instance->account, false);
 }
 
 /* --- the end --- */
@@ -173,6 +180,10 @@ death(const struct instance *i, int status, struct err *why)
 	char how[80], limit[64];
 
 	spawn_status(status, how, sizeof how);
+	if (i->over != OUTCOME_NONE) {
+		*why = i->over_why;
+		return i->over;
+	}
 	if (i->out_of_memory) {
 		collect_limit_bytes("limits.memory", conf->limits.memory, limit, sizeof limit);
 		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's process ran out of memory while the call ran, %s",
@@ -185,6 +196,16 @@ death(const struct instance *i, int status, struct err *why)
 	else
 		err_named(why, ERR_REMOTE, "InstanceDied", "the bundle's process ended with %s while the call ran", how);
 	return OUTCOME_KILLED;
+}
+
+static void
+on_over(void *arg, enum job_outcome outcome, const struct err *why)
+{
+	struct instance *i = arg;
+
+	i->over = outcome;
+	i->over_why = *why;
+	instance_stop(i, why->text);
 }
 
 static void drain(struct instance *i);
@@ -205,6 +226,8 @@ on_exit_of(void *arg, int status)
 	pipe_close(&i->out_pipe);
 	pipe_close(&i->err_pipe);
 	loop_stop(&i->timer);
+	account_free(i->account);
+	i->account = NULL;
 	outcome = death(i, status, &why);
 	for (k = 0; k < i->places; k++) {
 		struct job *j = i->call[k].job;
@@ -237,6 +260,10 @@ got_hello(struct instance *i, const struct frame *f)
 		return;
 	}
 	loop_stop(&i->timer);
+	if (i->contained && (i->account = account_new(conf, i->process.pid, on_over, i, &e)) == NULL) {
+		instance_stop(i, e.text); /* unseen, nothing of a bundle may run there */
+		return;
+	}
 	i->state = INSTANCE_BLANK;
 	i->used_ms = loop_now_ms();
 	on->blank(i);
@@ -695,6 +722,7 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 	loop_after(&i->timer, START_MS, on_start_late, i);
 	rc = 0;
 out:
+	i->contained = plan.contained;
 	i->inside = mem_str(plan.dir != NULL ? plan.dir : i->dir);
 	plan_clear(&plan);
 	if (rc == 0)
@@ -713,6 +741,7 @@ instance_free(struct instance *i)
 	t = (struct task){ .instance = i->n, .runtime = i->runtime, .dir = i->dir };
 	close_socket(i);
 	loop_stop(&i->timer);
+	account_free(i->account);
 	wall->clean(conf, &t);
 	code_unref(i->code);
 	buf_clear(&i->in);
@@ -836,7 +865,8 @@ instance_call(struct instance *i, struct job *j)
 	c->number = i->last_number;
 	c->job = j;
 	c->head = false;
-	i->busy++;
+	if (i->busy++ == 0)
+		account_busy(i->account, true);
 	i->calls++;
 	i->used_ms = loop_now_ms();
 	j->call = c->number;
