@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "lib/bundle.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
@@ -30,8 +31,15 @@
 #define FILES_LEAST   256
 #define DATA_SPARE    (INT64_C(1) << 30) /* address space that runtimes map writable and never touch */
 
+/* A limit in force and the key that sets it. */
+struct bound {
+	int64_t max;
+	const char *key;
+};
+
 struct account {
 	const struct conf *conf;
+	struct bound memory, tasks, cpu;
 	account_over_fn *fn;
 	void *arg;
 	int proc_fd, tmp_fd; /* inside */
@@ -157,7 +165,7 @@ files_max(const struct conf *c)
 static bool
 over_memory(const struct account *a, const struct usage *u, struct err *why)
 {
-	int64_t max = a->conf->limits.memory, used = u->memory;
+	int64_t max = a->memory.max, used = u->memory;
 	char limit[64], value[32];
 	struct usage exact;
 
@@ -169,7 +177,7 @@ over_memory(const struct account *a, const struct usage *u, struct err *why)
 			return false;
 		used = exact.memory > 0 ? exact.memory : used;
 	}
-	collect_limit_bytes("limits.memory", max, limit, sizeof limit);
+	collect_limit_bytes(a->memory.key, max, limit, sizeof limit);
 	conf_size_print(used >> 20 << 20, value);
 	err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's processes used %s of memory, more than %s", value, limit);
 	return true;
@@ -192,12 +200,12 @@ over_files(const struct account *a, struct err *why)
 static bool
 over_cpu(const struct account *a, const struct usage *u, struct err *why)
 {
-	int64_t max = a->conf->limits.cpu, ms = (u->ticks - a->cpu_from) * 1000 / sysconf(_SC_CLK_TCK);
+	int64_t max = a->cpu.max, ms = (u->ticks - a->cpu_from) * 1000 / sysconf(_SC_CLK_TCK);
 	char limit[64];
 
 	if (max <= 0 || !a->busy || ms <= max)
 		return false;
-	collect_limit_ms("limits.cpu", max, limit, sizeof limit);
+	collect_limit_ms(a->cpu.key, max, limit, sizeof limit);
 	err_named(why, ERR_TIMEOUT, "CpuLimit", "the call used %lld ms of CPU time, more than %s", (long long)ms, limit);
 	return true;
 }
@@ -205,10 +213,10 @@ over_cpu(const struct account *a, const struct usage *u, struct err *why)
 static bool
 over_tasks(const struct account *a, const struct usage *u, struct err *why)
 {
-	if (u->tasks <= a->conf->limits.processes)
+	if (u->tasks <= a->tasks.max)
 		return false;
-	err_named(why, ERR_BUSY, "ProcessLimit", "the bundle ran %lld processes and threads, more than limits.processes = %lld",
-	    (long long)u->tasks, (long long)a->conf->limits.processes);
+	err_named(why, ERR_BUSY, "ProcessLimit", "the bundle ran %lld processes and threads, more than %s = %lld",
+	    (long long)u->tasks, a->tasks.key, (long long)a->tasks.max);
 	return true;
 }
 
@@ -261,7 +269,9 @@ account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, s
 		return NULL;
 	}
 	a = mem_alloc(sizeof *a);
-	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1 };
+	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1,
+		.memory = { c->limits.memory, "limits.memory" }, .tasks = { c->limits.processes, "limits.processes" },
+		.cpu = { c->limits.cpu, "limits.cpu" } };
 	snprintf(path, sizeof path, "/proc/%d/root/proc", (int)first);
 	a->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	snprintf(path, sizeof path, "/proc/%d/root/tmp", (int)first);
@@ -291,6 +301,23 @@ account_free(struct account *a)
 	free(a);
 }
 
+static void
+lower(struct bound *b, int64_t own, const char *key)
+{
+	if (own > 0 && (b->max <= 0 || own < b->max))
+		*b = (struct bound){ own, key };
+}
+
+void
+account_bind(struct account *a, const struct bundle *b)
+{
+	if (a == NULL)
+		return;
+	lower(&a->memory, b->limits.memory_bytes, "the bundle's limits.memoryMb");
+	lower(&a->tasks, b->limits.processes, "the bundle's limits.processes");
+	lower(&a->cpu, b->limits.cpu_ms, "the bundle's limits.cpuMs");
+}
+
 void
 account_busy(struct account *a, bool busy)
 {
@@ -299,7 +326,7 @@ account_busy(struct account *a, bool busy)
 	if (a == NULL || a->busy == busy)
 		return;
 	a->busy = busy;
-	if (busy && a->conf->limits.cpu > 0) {
+	if (busy && a->cpu.max > 0) {
 		look(a, false, &u);
 		a->cpu_from = u.ticks;
 	}

@@ -14,6 +14,7 @@
 #include "lib/job.h"
 
 struct account;
+struct bundle;
 struct conf;
 struct err;
 
@@ -26,6 +27,8 @@ typedef void account_over_fn(void *arg, enum job_outcome outcome, const struct e
  */
 struct account *account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, struct err *e);
 void account_free(struct account *a);
+/* The bundle's own limits, where they are lower than the operator's; before its code runs.  a may be NULL, as below. */
+void account_bind(struct account *a, const struct bundle *b);
 /* Calls begin to run, or none runs any more. */
 void account_busy(struct account *a, bool busy);
 

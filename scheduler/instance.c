@@ -791,6 +791,7 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 
 	assert(i->state == INSTANCE_BLANK && i->code == NULL);
 	i->code = code_ref(code);
+	account_bind(i->account, code->bundle);
 	i->bound_ms = loop_now_ms();
 	i->was_blank = i->bound_ms - i->used_ms > 0;
 	/* Always a copy: behind this wall the bundle runs with our rights and could write through a link. */
