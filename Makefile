@@ -32,7 +32,8 @@ endif
 # ---- the rooms -------------------------------------------------------------------------------------------------
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
-           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/egress.o
+           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o \
+           lib/egress.o
 LEDGER   = lib/store.o schema.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/proof.o
@@ -45,6 +46,8 @@ SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
 CLI      = $(patsubst %.c,%.o,$(wildcard cli/*.c))
 UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o tests/repo.o
 
+SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard schema/migrate/*.sql)
+
 L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
 L_WALLS  = -lseccomp
@@ -54,7 +57,7 @@ L_PROOF  = -lcrypto -lsecp256k1
 O        = $(addprefix $(B)/,$(1))
 LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
 
-all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate
+all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
 $(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
@@ -81,8 +84,17 @@ $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o 
 TESTED   = $(OUTWARD) $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
-$(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED))
+$(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next
 	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi
+
+# The ledger of a made-up next version, for the test of migrations.
+$(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/002_colour.sql $(SQL)
+	sh tests/migrate/next.sh $(@D)
+	sh schema/embed.sh $(@D) $(@D)
+$(B)/next/schema.o: $(B)/next/schema.c
+	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(B)/tests/open_next: $(call O,tests/migrate/open_next.o $(GROUND) lib/store.o next/schema.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER)
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
 	$(LINK) -lfcgi
@@ -135,14 +147,13 @@ bench: all $(B)/tests/bare $(B)/tests/store_bench $(B)/tests/enqueue
 
 # ---- how things are made ---------------------------------------------------------------------------------------
 
-SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard schema/migrate/*.sql)
-
 $(B)/schema.c $(B)/schema.h &: schema/embed.sh $(SQL)
 	@mkdir -p $(B)
 	sh schema/embed.sh $(B)
 $(B)/schema.o: $(B)/schema.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
-$(B)/lib/store.o $(B)/lib/store_front.o $(B)/lib/store_work.o $(B)/lib/store_desk.o: | $(B)/schema.h
+$(B)/lib/store.o $(B)/lib/store_front.o $(B)/lib/store_work.o $(B)/lib/store_desk.o \
+$(B)/tests/unit/test_store.o: | $(B)/schema.h
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -157,12 +168,21 @@ MAN1 = cli/at-rund.1
 MAN5 = cli/at-rund.conf.5
 MAN8 = backends/gate/at-rund-gate.8 scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
 
+# An instance may not write beside its executor, so python would compile it anew at each start.
+PYCOMPILE = python3 -m compileall -q -f --invalidation-mode checked-hash
+
+$(B)/python.stamp: $(wildcard backends/runtimes/python/*.py)
+	@mkdir -p $(B)
+	-$(PYCOMPILE) backends/runtimes/python
+	@touch $@
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)/runtimes
 	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(B)/at-rund $(DESTDIR)$(PREFIX)/bin/at-rund
 	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(DESTDIR)$(LIBDIR)
 	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
+	-$(PYCOMPILE) $(DESTDIR)$(DATADIR)/runtimes/python
 	cp -R contrib/examples $(DESTDIR)$(DATADIR)
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5

@@ -17,6 +17,17 @@ backend_at(size_t i)
 	return i < WALLS ? walls[i] : NULL;
 }
 
+const struct backend *
+backend_named(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < WALLS; i++)
+		if (strcmp(walls[i]->name, name) == 0)
+			return walls[i];
+	return NULL;
+}
+
 static void
 list_clear(struct conf_list *l)
 {
@@ -70,13 +81,10 @@ none_allowed(const struct conf *c, struct err *e)
 static const struct backend *
 by_name(const struct conf *c, struct err *e)
 {
-	size_t i;
+	const struct backend *b = backend_named(c->isolation);
 
-	for (i = 0; i < WALLS; i++) {
-		if (strcmp(walls[i]->name, c->isolation) != 0)
-			continue;
-		return walls[i]->probe(c, e) == 0 ? walls[i] : NULL;
-	}
+	if (b != NULL)
+		return b->probe(c, e) == 0 ? b : NULL;
 	err_set(e, ERR_INPUT, "isolation = %s is not built into this version", c->isolation);
 	return NULL;
 }

@@ -76,5 +76,7 @@ struct backend { /* all required */
 const struct backend *backend_choose(const struct conf *c, struct buf *why, struct err *e);
 /* In order of strength; NULL past the end. */
 const struct backend *backend_at(size_t i);
+/* By its name in the config, or NULL. */
+const struct backend *backend_named(const char *name);
 
 #endif

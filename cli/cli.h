@@ -43,6 +43,9 @@ extern const struct command cli_commands[];
 /* The value of an option, "" for a switch that was given, NULL when it was not. */
 const char *cli_option(const struct cli *c, const char *name);
 
+/* A whole number in min..max, digits alone. */
+bool cli_number(const char *word, long min, long max, int *out);
+
 /* Says what went wrong and returns the exit code. */
 int cli_fail(const struct cli *c, const struct err *e);
 /* The same with a code of <sysexits.h>. */

@@ -19,9 +19,9 @@ cmd_bundle_list(struct cli *c)
 	struct conf *conf = NULL;
 	struct store *s = NULL;
 	struct table *t = NULL;
-	int code = 0;
+	int code = 0, n;
 
-	if (limit != NULL && (strspn(limit, "0123456789") != strlen(limit) || strlen(limit) > 9 || atoi(limit) < 1))
+	if (limit != NULL && !cli_number(limit, 1, 1000000, &n))
 		return cli_usage(c, "--limit: expected a number, not %.40s", limit);
 	if ((conf = cli_conf(c, true, &code)) != NULL && (s = cli_store(c, conf, &code)) != NULL &&
 	    (t = cli_query(c, s, "desk_bundles", args, &code)) != NULL)

@@ -36,17 +36,15 @@ static int
 limit(const struct cli *c, int otherwise)
 {
 	const char *given = cli_option(c, "limit");
-	char *end;
-	long n;
+	int n;
 
 	if (given == NULL)
 		return otherwise;
-	n = strtol(given, &end, 10);
-	if (*given == '\0' || *end != '\0' || n < 1 || n > 1000000) {
+	if (!cli_number(given, 1, 1000000, &n)) {
 		cli_usage(c, "--limit: expected a number from 1 to 1000000, not %.40s", given);
 		return -1;
 	}
-	return (int)n;
+	return n;
 }
 
 static bool

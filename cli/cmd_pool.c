@@ -47,16 +47,16 @@ cmd_pool_warm(struct cli *c)
 {
 	const char *runtime = c->args > 0 ? c->arg[0] : NULL, *count = c->args > 1 ? c->arg[1] : "1";
 	struct buf args = BUF_INIT;
-	int code;
+	int code, n;
 
 	/* `pool warm 2` means two of each. */
 	if (c->args == 1 && strspn(runtime, "0123456789") == strlen(runtime)) {
 		count = runtime;
 		runtime = NULL;
 	}
-	if (strspn(count, "0123456789") != strlen(count) || strlen(count) > 2 || *count == '\0' || atoi(count) > 64)
+	if (!cli_number(count, 0, 64, &n))
 		return cli_usage(c, "expected how many instances, a number up to 64, not %.40s", count);
-	buf_fmt(&args, "{\"n\":%d", atoi(count));
+	buf_fmt(&args, "{\"n\":%d", n);
 	if (runtime != NULL) {
 		buf_str(&args, ",\"runtime\":");
 		buf_json_str(&args, runtime);

@@ -51,12 +51,12 @@ export(struct cli *c, bool *dev)
 {
 	const char *port = cli_option(c, "port"), *bundles = cli_option(c, "bundles");
 	char *real;
+	int number;
 
 	*dev = cli_option(c, "dev") != NULL;
 	if (bundles != NULL && !*dev)
 		return cli_usage(c, "--bundles needs --dev: a folder has no author whom a caller could trust");
-	if (port != NULL && (strspn(port, "0123456789") != strlen(port) || strlen(port) > 5 || *port == '\0' ||
-	    atoi(port) > 65535))
+	if (port != NULL && !cli_number(port, 0, 65535, &number))
 		return cli_usage(c, "--port: expected a number from 0 to 65535, not %.40s", port);
 	if (*dev)
 		setenv("AT_RUND_DEV", "1", 1);
@@ -239,15 +239,15 @@ lighttpd_text(const struct serve *s, struct buf *b)
 	buf_str(b, ", \"check-local\" => \"disable\" )) )\n"
 	    "# Larger than limits.request and limits.header: the door refuses in its own words, with the limit's name.\n");
 	buf_fmt(b, "server.max-request-size = %lld\n", (long long)(c->limits.request / 1024 * 2 + 65536));
-	buf_fmt(b, "server.max-request-field-size = %lld\n", (long long)(c->limits.header + c->limits.url) * 2);
-	buf_fmt(b, "server.max-read-idle = %lld\n", (long long)(c->web.body_timeout + 999) / 1000);
+	buf_fmt(b, "server.max-request-field-size = %lld\n", (long long)((c->limits.header + c->limits.url) * 2));
+	buf_fmt(b, "server.max-read-idle = %lld\n", (long long)((c->web.body_timeout + 999) / 1000));
 	buf_str(b, "server.max-write-idle = 120\n"
 	    "server.max-keep-alive-idle = 15\n"
 	    "server.max-keep-alive-requests = 10000\n"
 	    "server.max-connections = 2048\n"
 	    "server.max-fds = 6144\n");
 	buf_fmt(b, "server.feature-flags += ( \"server.graceful-shutdown-timeout\" => %lld )\n",
-	    (long long)(c->scheduler.grace + 999) / 1000);
+	    (long long)((c->scheduler.grace + 999) / 1000));
 }
 
 static int

@@ -132,6 +132,21 @@ cli_option(const struct cli *c, const char *name)
 	return NULL;
 }
 
+bool
+cli_number(const char *word, long min, long max, int *out)
+{
+	size_t digits = strspn(word, "0123456789");
+	long n;
+
+	if (digits == 0 || digits > 9 || word[digits] != '\0')
+		return false;
+	n = strtol(word, NULL, 10);
+	if (n < min || n > max)
+		return false;
+	*out = (int)n;
+	return true;
+}
+
 /* ---- parsing ---- */
 
 /* An entry "name=", "name|x", "name" of a list of options. */
@@ -216,7 +231,7 @@ take_option(struct cli *c, char **argv, int *i)
 		c->json = true;
 	else if (strcmp(s.name, "config") == 0)
 		c->config = value;
-	else if (strcmp(s.name, "home") == 0)
+	else if (strcmp(s.name, "home") == 0 && value != NULL)
 		setenv("AT_RUND_HOME", value, 1);
 	else if (c->opts < 16) {
 		c->opt[c->opts].name = mem_str(s.name); /* for the life of the program */

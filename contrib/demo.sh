@@ -92,13 +92,14 @@ tab=$(printf '\t')
 # The calls: options of curl, a tab, what the answer must hold (an extended regular expression)
 calls() {
 	cat <<END
-"$at/hello-deno/latest/hello?name=you"	"hello":"you".*"from":"deno"
+"$at/hello-deno/latest/hello?name=you"	"hello":"you","runtime":"deno"
 "$at/hello-deno/latest/page"	<h1>Hello from deno</h1>
--N "$at/hello-deno/latest/count"	1.2.3
-"$at/hello-node/latest/hello?name=you"	"hello":"you".*"from":"node"
+-N "$at/hello-deno/latest/stream"	line 1.*line 5
+"$at/hello-node/latest/hello?name=you"	"hello":"you","runtime":"node"
 -d 'name=value' "$at/hello-node/latest/echo"	^name=value$
-"$at/hello-python/latest/hello?name=you"	"hello": ?"you".*"from": ?"python"
--N "$at/hello-python/latest/count"	1.2.3
+"$at/hello-python/latest/hello?name=you"	"hello":"you","runtime":"python"
+-N "$at/hello-python/latest/stream"	line 1.*line 5
+"$at/hello-python/latest/boom"	this endpoint always fails
 -H 'Prefer: respond-async' -d '' "$at/hello-node/latest/hello"	"state":"(queued|admitted|running|done)"
 "$url/xrpc/dev.at-run.describeRunner"	"runtimes":
 END

@@ -211,6 +211,7 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	struct gauge *g = c->door->gauge;
 	struct store *s;
 	bool has_body = false;
+	int rc;
 
 	if (target_check(&v->target, conf->dev, e) != 0)
 		return -1;
@@ -226,7 +227,9 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 		return -1;
 	v->deadline = clock_mono_ms() + conf->limits.timeout + GRACE_MS;
 	writer_submit(c->door->writer, &v->ticket);
-	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
+	rc = v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
+	writer_leave(c->door->writer);
+	return rc;
 }
 
 int

@@ -37,10 +37,11 @@ typedef void request_fn(void *arg, struct request *r);
 /* Once, before threads start. */
 int request_start(struct err *e);
 /*
- * Serves the requests of one accepted FastCGI connection (unix_socket: not TCP) and closes it.  stop: no further request is taken from a
- * kept connection once it is true.
+ * Serves the requests of one accepted FastCGI connection (unix_socket: not TCP) and closes it.  stop: no further
+ * request is taken from a kept connection once it is true.
  */
-void request_serve(int fd, bool unix_socket, const struct conf *conf, const atomic_bool *stop, request_fn *fn, void *arg);
+void request_serve(int fd, bool unix_socket, const struct conf *conf, const atomic_bool *stop, request_fn *fn,
+    void *arg);
 /* Serves the one request of a CGI process: standard input and output, environ.  The exit status. */
 int request_cgi(const struct conf *conf, request_fn *fn, void *arg);
 

@@ -17,6 +17,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
+#include "lib/news.h"
 #include "lib/store.h"
 
 #define LOOK_FIRST_MS 250
@@ -30,6 +31,7 @@ struct waiter {
 	struct store *store;
 	int bell;
 	char name[48];
+	char heard[NEWS_MAX]; /* the last news; pages that are never touched cost nothing */
 };
 
 struct waiter *
@@ -75,8 +77,22 @@ waiter_bell(struct waiter *w, struct err *e)
 	return w->name;
 }
 
+/* Empties the bell.  True when one of the datagrams is the answer of the job with this nonce. */
 static bool
-sleep_on(struct waiter *w, struct request *r, int64_t ms, bool *rang)
+hear(struct waiter *w, const char *nonce, struct news *news)
+{
+	bool found = false;
+	long n;
+
+	while (!found && (n = bell_next(w->bell, w->heard, sizeof w->heard)) >= 0)
+		found = news_parse(w->heard, (size_t)n, news) &&
+		    memcmp(news->id.nonce, nonce, JOB_NONCE_LEN) == 0;
+	return found;
+}
+
+/* nonce: whose answer the bell may carry, NULL: nobody's.  told: it did. */
+static bool
+sleep_on(struct waiter *w, struct request *r, int64_t ms, bool *rang, const char *nonce, struct news *news, bool *told)
 {
 	struct pollfd p[2] = { { w->bell, POLLIN, 0 }, { -1, 0, 0 } };
 	int n;
@@ -85,8 +101,10 @@ sleep_on(struct waiter *w, struct request *r, int64_t ms, bool *rang)
 		request_watch(r, &p[1]);
 	n = poll(p, 2, ms < 0 ? 0 : ms > LOOK_MAX_MS ? LOOK_MAX_MS : (int)ms);
 	*rang = n > 0 && p[0].revents != 0;
-	if (*rang)
-		bell_hear(w->bell);
+	if (*rang && nonce == NULL)
+		bell_hear(w->bell); /* what was heard before stays as it is */
+	else if (*rang && hear(w, nonce, news))
+		*told = true;
 	return r == NULL || n <= 0 || p[1].revents == 0 || !request_gone(r, p[1].revents);
 }
 
@@ -95,7 +113,7 @@ waiter_sleep(struct waiter *w, struct request *r, int64_t ms)
 {
 	bool rang;
 
-	return sleep_on(w, r, ms, &rang);
+	return sleep_on(w, r, ms, &rang, NULL, NULL, NULL);
 }
 
 /* Takes the seat when it is offered.  True once the row is in the ledger. */
@@ -135,12 +153,34 @@ look(struct waiter *w, const struct job_id *id, bool light, bool (*enough)(const
 	return enough(v) ? WAITED_ENOUGH : WAITED_TIME;
 }
 
+/* What a look would have shown. */
+static void
+view_of(const struct news *n, struct front_view *v)
+{
+	front_view_clear(v);
+	v->id = n->id;
+	v->state = JOB_DONE;
+	v->outcome = OUTCOME_OK;
+	v->start = n->start;
+	v->created_at = n->created_at;
+	v->admitted_at = n->admitted_at;
+	v->started_at = n->started_at;
+	v->done_at = n->done_at;
+	v->cid = mem_str(n->cid);
+	v->has_result = true;
+	v->status = n->status;
+	v->headers_json = mem_str(n->headers_json);
+	v->body = mem_dup(n->body, n->body_bytes);
+	v->body_bytes = n->body_bytes;
+}
+
 static enum waited
 until(struct waiter *w, struct request *r, const struct job_id *id, struct ticket *t, int64_t deadline, bool light,
     bool look_now, bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
 {
 	int64_t step = t != NULL ? LOOK_FIRST_MS : LOOK_FIRST_MS / 5, left;
-	bool rang = false;
+	bool rang = false, told = false;
+	struct news news;
 
 	for (;;) {
 		bool stored = t == NULL || committed(w, t);
@@ -148,6 +188,10 @@ until(struct waiter *w, struct request *r, const struct job_id *id, struct ticke
 		if (t != NULL && atomic_load(&t->state) == TICKET_FAILED) {
 			*e = t->err;
 			return WAITED_FAILED;
+		}
+		if (stored && told) {
+			view_of(&news, v);
+			return WAITED_ENOUGH;
 		}
 		if (stored && look_now) {
 			enum waited found = look(w, id, light, enough, v, e);
@@ -159,7 +203,8 @@ until(struct waiter *w, struct request *r, const struct job_id *id, struct ticke
 			return WAITED_TIME;
 		if (!stored && rang)
 			left = LOOK_SOON_MS;
-		if (!sleep_on(w, r, left < step ? left : step, &rang))
+		/* News may come before the one who commits has marked our ticket; they keep while we wait for that. */
+		if (!sleep_on(w, r, left < step ? left : step, &rang, told || light ? NULL : id->nonce, &news, &told))
 			return WAITED_GONE;
 		if (!rang && stored && step < LOOK_MAX_MS)
 			step += step / 2;

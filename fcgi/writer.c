@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/bell.h"
@@ -19,8 +20,18 @@
 /* More rows than this in one transaction would keep the scheduler's own commits waiting. */
 #define BATCH_MAX 64
 
+/* While this many calls wait, a transaction is put off for a moment, so that more rows share it.  Nobody loses by it: the jobs
+ * queue for the instances anyway, and the processor that commits less calls more. */
+#define LINGER_CALLS  8
+#define LINGER_US     16  /* for each call that waits */
+#define LINGER_MAX_US 800
+
+/* What a leader's own caller may wait longer for the sake of others. */
+#define ROUNDS 4
+
 struct writer {
 	const struct conf *conf;
+	atomic_int calls; /* submitted and not left yet */
 	pthread_mutex_t lock;
 	struct ticket *head, **tail;
 	bool seated;         /* somebody commits, or has been told to */
@@ -131,22 +142,47 @@ take(struct writer *w)
 	return list;
 }
 
+static void
+linger(struct writer *w)
+{
+	int calls = atomic_load_explicit(&w->calls, memory_order_relaxed);
+	struct timespec t = { 0, 1000L * (calls * LINGER_US < LINGER_MAX_US ? calls * LINGER_US : LINGER_MAX_US) };
+
+	if (calls >= LINGER_CALLS)
+		nanosleep(&t, NULL);
+}
+
+void
+writer_leave(struct writer *w)
+{
+	atomic_fetch_sub_explicit(&w->calls, 1, memory_order_relaxed);
+}
+
+/* Commits what waits.  To hand the seat over costs a wake-up, so whoever has it keeps it for a few rounds. */
 void
 writer_lead(struct writer *w)
 {
-	struct ticket *list;
 	char bell[64];
-
-	pthread_mutex_lock(&w->lock);
-	list = take(w);
-	pthread_mutex_unlock(&w->lock);
-	commit_all(w, list);
+	int round;
 
 	bell[0] = '\0';
-	pthread_mutex_lock(&w->lock);
-	if (w->head == NULL) {
-		w->seated = false;
-	} else {
+	for (round = 1;; round++) {
+		struct ticket *list;
+
+		linger(w);
+		pthread_mutex_lock(&w->lock);
+		list = take(w);
+		pthread_mutex_unlock(&w->lock);
+		commit_all(w, list);
+
+		pthread_mutex_lock(&w->lock);
+		if (w->head == NULL)
+			w->seated = false;
+		if (w->head == NULL || round >= ROUNDS)
+			break;
+		pthread_mutex_unlock(&w->lock);
+	}
+	if (w->head != NULL) {
 		/* Its owner sleeps on its bell.  Under the lock it cannot go away: only a leader settles tickets. */
 		if (strlen(w->head->job.bell) < sizeof bell)
 			memcpy(bell, w->head->job.bell, strlen(w->head->job.bell) + 1);
@@ -163,6 +199,7 @@ writer_submit(struct writer *w, struct ticket *t)
 	bool mine;
 
 	t->next = NULL;
+	atomic_fetch_add_explicit(&w->calls, 1, memory_order_relaxed);
 	atomic_store(&t->state, TICKET_WAITING);
 	pthread_mutex_lock(&w->lock);
 	*w->tail = t;

@@ -39,6 +39,8 @@ void writer_free(struct writer *w);
 void writer_submit(struct writer *w, struct ticket *t);
 /* For the owner of a ticket that became LEAD. */
 void writer_lead(struct writer *w);
+/* For each submitted ticket, once its call no longer waits for the scheduler. */
+void writer_leave(struct writer *w);
 /* Rings the scheduler, for orders that went another way. */
 void writer_ring(struct writer *w);
 

@@ -119,15 +119,29 @@ bell_ringer(void)
 }
 
 void
-bell_ring(int ringer, const char *run_dir, const char *name)
+bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n)
 {
 	int saved = errno;
-	struct place p;
+	struct place at;
 
-	if (place_open(&p, run_dir, name) == 0) {
+	if (place_open(&at, run_dir, name) == 0) {
 		/* A full queue means that the bell rings already; nobody there, that nobody waits. */
-		(void)!sendto(ringer, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&p.sun, sizeof p.sun);
-		place_close(&p);
+		if (sendto(ringer, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&at.sun, sizeof at.sun) < 0 &&
+		    n > 1)
+			(void)!sendto(ringer, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&at.sun, sizeof at.sun);
+		place_close(&at);
 	}
 	errno = saved;
+}
+
+void
+bell_ring(int ringer, const char *run_dir, const char *name)
+{
+	bell_tell(ringer, run_dir, name, "!", 1);
+}
+
+long
+bell_next(int fd, void *p, size_t room)
+{
+	return recv(fd, p, room, MSG_DONTWAIT);
 }

@@ -7,6 +7,7 @@
 #define LIB_BELL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct err;
 
@@ -16,11 +17,15 @@ struct err;
 int bell_listen(const char *run_dir, const char *name, struct err *e);
 /* Empties a bell that rang; true when at least one datagram was there. */
 bool bell_hear(int fd);
+/* The next datagram of a bell that rang, cut to room bytes; -1 when there is none.  A bare ring is one byte. */
+long bell_next(int fd, void *p, size_t room);
 /* Closes and removes it. */
 void bell_close(int fd, const char *run_dir, const char *name);
 /* An unbound socket to ring with; one for each thread or program.  -1 never happens but for no descriptors. */
 int bell_ringer(void);
 /* Rings NAME; nobody there, or a full queue, is silence. */
 void bell_ring(int ringer, const char *run_dir, const char *name);
+/* Rings with something to read (lib/news.h).  When it does not fit, it is a bare ring. */
+void bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n);
 
 #endif

@@ -57,13 +57,13 @@ store_fail(struct store *s, int rc, const char *what, struct err *e)
 		    (long long)(s->patience_us / 1000));
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s is damaged or no database (%s, at %s); stop the runner, keep the file, and put a backup in its "
 		    "place, or what `sqlite3 FILE .recover | sqlite3 NEW` saves of it", s->path, why, what);
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_CANTOPEN:
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s: %s: %s; user %ld must be able to write the file, its -wal and -shm and their directory", what,
 		    s->path, why, (long)geteuid());
 	case SQLITE_TOOBIG:
@@ -244,6 +244,8 @@ configure_library(void)
 	 * are one lock for all threads. */
 	sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	/* Pages of a cache one by one, not twenty at once: the door has a connection for each thread. */
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 }
 
 /* Shared memory, which the log needs, does not work on these. */
@@ -286,7 +288,7 @@ ensure_file(struct store *s, struct err *e)
 
 	if (stat(s->path, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
-			return err_set(e, ERR_INTERNAL, "%s is no file", s->path);
+			return err_named(e, ERR_INTERNAL, STORE_UNUSABLE, "%s is no file", s->path);
 		return 0;
 	}
 	if (errno != ENOENT)
@@ -319,8 +321,7 @@ connect_file(struct store *s, struct err *e)
 	rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
 	if (rc != SQLITE_OK)
 		return store_fail(s, rc, "open", e);
-	/* Small slots for a door with many connections: statements are prepared once and values are bound in place. */
-	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1200, s->face == STORE_WORK ? 100 : 20);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1200, s->face == STORE_WORK ? 100 : 16);
 	for (i = 0; i < sizeof off / sizeof *off; i++)
 		sqlite3_db_config(s->db, off[i], 0, NULL);
 	for (i = 0; i < sizeof on / sizeof *on; i++)
@@ -342,9 +343,8 @@ static int
 read_identity(struct store *s, struct identity *id, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_OPEN_IDENTITY, e);
-	int rc;
 
-	if (q == NULL || (rc = store_row(s, q, e)) < 0)
+	if (q == NULL || store_row(s, q, e) < 0)
 		return -1;
 	id->application = see_int(q, 0);
 	id->version = see_int(q, 1);
@@ -368,11 +368,11 @@ check_identity(struct store *s, const struct identity *id, struct err *e)
 		return err_set(e, ERR_NOTFOUND, "%s is empty; at-rund-scheduler fills it when it starts", s->path);
 	}
 	if (id->application != STORE_APPLICATION_ID)
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s belongs to another program (application id %lld); move it away or name another home", s->path,
 		    (long long)id->application);
 	if (id->version > schema_version)
-		return err_set(e, ERR_INTERNAL,
+		return err_named(e, ERR_INTERNAL, STORE_UNUSABLE,
 		    "%s is of version %lld, this program knows %d; install the newer at-rund again, or put back the copy "
 		    "%s.before-%lld", s->path, (long long)id->version, schema_version, s->path, (long long)id->version);
 	if (id->version < schema_version && s->face != STORE_WORK)
@@ -456,11 +456,17 @@ static int
 run_steps(struct store *s, int64_t version, struct err *e)
 {
 	const struct schema_step *m;
+	struct identity id = { 0 };
 
 	for (m = schema_migration; m->text != NULL; m++)
 		if (m->version > version && run_schema(s, m->text, m->name, e) != 0)
 			return -1;
-	return run_schema(s, schema_views, "views.sql", e);
+	if (run_schema(s, schema_views, "views.sql", e) != 0 || read_identity(s, &id, e) != 0)
+		return -1;
+	if (id.version != schema_version)
+		return err_set(e, ERR_INTERNAL, "no step leads from version %lld of %s to %d", (long long)version, s->path,
+		    schema_version);
+	return 0;
 }
 
 /* All steps in one transaction: it is of the new version or as it was. */
@@ -520,6 +526,7 @@ open_all(struct store *s, struct err *e)
 	/* Needed once: what it takes is given back. */
 	sqlite3_finalize(q);
 	s->stmt[SQL_OPEN_SANE] = NULL;
+	sqlite3_db_release_memory(s->db);
 	return 0;
 }
 

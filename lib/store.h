@@ -18,12 +18,15 @@ struct store;
 
 #define STORE_APPLICATION_ID 0x61747264 /* "atrd" */
 
+/* Error name of a file that no second try will open: damaged, foreign, of a newer version, or not ours to write. */
+#define STORE_UNUSABLE "DatabaseUnusable"
+
 enum store_face { STORE_FRONT, STORE_WORK, STORE_DESK, STORE_READER };
 
 /*
  * Opens the database at path.  STORE_WORK creates and migrates it (after a copy to PATH.before-N);
  * the others want it there and up to date.  STORE_READER opens read-only.
- * Errors: corrupt, foreign, or of a newer version: ERR_INTERNAL that names the file and the way out.
+ * Errors: corrupt, foreign, or of a newer version: ERR_INTERNAL, STORE_UNUSABLE, that names the file and the way out.
  */
 struct store *store_open(const char *path, enum store_face face, struct err *e);
 void store_close(struct store *s);

@@ -8,12 +8,14 @@
  * wrong for the only checkpointer
  *
  *   - in the modes RESTART and TRUNCATE, which hold the write lock: nobody begins a log meanwhile;
- *   - in PASSIVE, when this connection has committed since its last complete checkpoint: if that one led to a new log,
+ *   - in PASSIVE, when the workshop has committed since the last complete checkpoint: if that one led to a new log,
  *     that had happened before our commit went into it, and our commit has not been moved, so that the next new log has
  *     to wait for the checkpoint we are about to do.
  *
- * Hence s->committed, set by our commits and cleared by a complete checkpoint; a forced one commits first, because
- * SQLite goes on as PASSIVE when it cannot have the write lock in time.  A person's own sqlite3 shell that writes
+ * Hence s->committed, set by our commits and cleared by a complete checkpoint; the last one commits first, because
+ * SQLite goes on as PASSIVE when it cannot have the write lock in time.  The work itself, with its waits for the disk, is
+ * done on a second connection by a thread of the scheduler's (scheduler/checkpoint.c), one at a time, and only when the
+ * first says that it is due; a commit that comes while it runs is not counted, which is on the safe side.  A person's own sqlite3 shell that writes
  * is a second checkpointer and beyond us; the manual says so, and reading (-readonly) does no harm.
  */
 #include "lib/store_work.h"
@@ -26,7 +28,6 @@
 #include "lib/err.h"
 #include "lib/store_internal.h"
 
-#define RESTART_FACTOR      8     /* a log this many times over its size is begun anew by force */
 #define RESTART_PATIENCE_US 20000 /* readers get this long to leave it */
 #define FREE_PAGES_MAX      4096  /* kept for the next jobs; more go back to the file system */
 
@@ -180,6 +181,30 @@ work_queued(struct store *s, int64_t after, int max, void (*fn)(void *arg, struc
 }
 
 int
+work_before_open(struct store *s, int64_t *row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_OLDEST_OPEN, e);
+
+	if (q == NULL || store_row(s, q, e) < 0)
+		return -1;
+	*row = see_int(q, 0) - 1;
+	store_done(q);
+	return 0;
+}
+
+int
+work_last(struct store *s, int64_t *row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_LAST, e);
+
+	if (q == NULL || store_row(s, q, e) < 0)
+		return -1;
+	*row = see_int(q, 0);
+	store_done(q);
+	return 0;
+}
+
+int
 work_job_load(struct store *s, int64_t row, struct work_job *out, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_JOB_LOAD, e);
@@ -242,6 +267,7 @@ int
 work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_ADMIT, e);
+	int rc;
 
 	if (q == NULL)
 		return -1;
@@ -253,35 +279,34 @@ work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t
 	bind_int(q, WORK_ADMIT_IDEMPOTENT, a->idempotent);
 	bind_int(q, WORK_ADMIT_NOW, now);
 	bind_int(q, WORK_ADMIT_ROW, row);
-	return store_run(s, q, e);
+	rc = store_run(s, q, e);
+	if (rc != 1 || !a->by_handle)
+		return rc;
+	if ((q = store_use(s, SQL_WORK_ADMIT_AUTHOR, e)) == NULL)
+		return -1;
+	bind_text(q, WORK_ADMIT_AUTHOR_DID, a->did);
+	bind_int(q, WORK_ADMIT_AUTHOR_ROW, row);
+	return store_run(s, q, e) < 0 ? -1 : 1;
 }
 
 int
 work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e)
 {
-	sqlite3_stmt *q = store_use(s, SQL_WORK_LEASE, e);
-	int64_t was;
+	sqlite3_stmt *q = store_use(s, SQL_WORK_START, e);
 	int rc;
 
 	if (q == NULL)
 		return -1;
-	bind_int(q, WORK_LEASE_ROW, row);
-	if ((rc = store_row(s, q, e)) != 1)
-		return rc;
-	was = see_int(q, 0);
-	store_done(q);
-	if ((q = store_use(s, SQL_WORK_START, e)) == NULL)
-		return -1;
 	bind_int(q, WORK_START_RUN, run);
 	bind_int(q, WORK_START_INSTANCE, instance);
 	bind_text(q, WORK_START_START, job_start_name(start));
-	bind_int(q, WORK_START_LEASE, was);
+	bind_int(q, WORK_START_LEASE, *lease);
 	bind_int(q, WORK_START_LEASE_UNTIL, lease_until);
 	bind_int(q, WORK_START_NOW, now);
 	bind_int(q, WORK_START_ROW, row);
 	if ((rc = store_run(s, q, e)) == 1)
-		*lease = was + 1;
+		(*lease)++;
 	return rc;
 }
 
@@ -850,21 +875,15 @@ work_prune(struct store *s, int64_t sync_before, int64_t job_before, int max, st
 	return dropped;
 }
 
-/* Counts what a checkpoint did, whatever it says of itself: one that could not have its lock in time goes on as PASSIVE,
- * may well complete, and answers BUSY. */
 static int
 checkpoint(struct store *s, int mode, struct err *e)
 {
 	int in_log = -1, moved = -1, rc;
 
 	rc = sqlite3_wal_checkpoint_v2(s->db, "main", mode, &in_log, &moved);
-	if (moved == in_log)
-		s->committed = false;
+	work_checkpoint_took(s, in_log, moved);
 	if (rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE)
 		s->wal_pages = s->wal_moved = 0;
-	else if (moved > 0)
-		s->wal_moved = moved;
-	/* Readers or a writer were in the way: the next turn tries again. */
 	return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ? 0 : store_fail(s, rc, "checkpoint", e);
 }
 
@@ -880,25 +899,49 @@ mark(struct store *s, struct err *e)
 	return store_run(s, q, e) < 0 ? -1 : 0;
 }
 
+bool
+work_checkpoint_due(const struct store *s, int pages)
+{
+	return s->wal && s->committed && s->wal_pages - s->wal_moved >= pages;
+}
+
+int
+work_checkpoint_passive(struct store *helper, int *in_log, int *moved, struct err *e)
+{
+	int rc = sqlite3_wal_checkpoint_v2(helper->db, "main", SQLITE_CHECKPOINT_PASSIVE, in_log, moved);
+
+	return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ? 0 : store_fail(helper, rc, "checkpoint", e);
+}
+
+int
+work_checkpoint_restart(struct store *helper, int *in_log, int *moved, struct err *e)
+{
+	int64_t patience = helper->patience_us;
+	int rc;
+
+	helper->patience_us = RESTART_PATIENCE_US;
+	rc = sqlite3_wal_checkpoint_v2(helper->db, "main", SQLITE_CHECKPOINT_RESTART, in_log, moved);
+	helper->patience_us = patience;
+	return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ? 0 : store_fail(helper, rc, "checkpoint", e);
+}
+
+void
+work_checkpoint_took(struct store *s, int in_log, int moved)
+{
+	if (moved == in_log)
+		s->committed = false;
+	if (moved > 0)
+		s->wal_moved = moved;
+}
+
 int
 work_checkpoint(struct store *s, int pages, bool force, struct err *e)
 {
-	int64_t patience = s->patience_us;
-	int rc;
-
 	if (!s->wal || !sqlite3_get_autocommit(s->db))
 		return 0;
 	if (force && !s->committed && mark(s, e) != 0)
 		return -1;
 	if (force)
 		return checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE, e);
-	if (!s->committed || s->wal_pages - s->wal_moved < pages)
-		return 0;
-	if (s->wal_pages < (int64_t)pages * RESTART_FACTOR)
-		return checkpoint(s, SQLITE_CHECKPOINT_PASSIVE, e);
-	/* Readers that come and go without a gap keep the log from being begun anew, and it grows. */
-	s->patience_us = RESTART_PATIENCE_US;
-	rc = checkpoint(s, SQLITE_CHECKPOINT_RESTART, e);
-	s->patience_us = patience;
-	return rc;
+	return work_checkpoint_due(s, pages) ? checkpoint(s, SQLITE_CHECKPOINT_PASSIVE, e) : 0;
 }

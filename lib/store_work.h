@@ -39,10 +39,14 @@ int work_run_beat(struct store *s, int64_t run, bool draining, struct err *e);
 int work_run_end(struct store *s, int64_t run, struct err *e);
 
 /* --- jobs --- */
-/* Calls fn for up to max queued jobs with row > after, oldest first, requests included.
+/* Calls fn for up to max queued jobs with row > after, oldest first, requests included: a walk over all rows after it.
  * fn takes the job over (moves the struct out).  Returns how many, -1 on failure. */
 int work_queued(struct store *s, int64_t after, int max, void (*fn)(void *arg, struct work_job *j), void *arg,
     struct err *e);
+/* The row before the oldest job that is not done: where a new scheduler begins its walk. */
+int work_before_open(struct store *s, int64_t *row, struct err *e);
+/* The newest row; 0: none. */
+int work_last(struct store *s, int64_t *row, struct err *e);
 /* One job by row in whatever state; ERR_NOTFOUND. */
 int work_job_load(struct store *s, int64_t row, struct work_job *out, struct err *e);
 /* Fair pick: the oldest admitted job of the next author after `did` in byte order (wraps when the caller passes ""
@@ -55,10 +59,11 @@ struct work_admission {
 	const char *did, *cid, *runtime, *wall;
 	int64_t timeout_ms; /* the budget after caps */
 	bool idempotent;
+	bool by_handle; /* the row's author is a handle: it becomes the DID */
 };
 /* queued → admitted.  1 changed, 0 somebody was first (cancelled), -1 failure. */
 int work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e);
-/* admitted → running: a new lease number comes back in *lease. */
+/* admitted → running.  *lease: the number the job had when it was read; the new one comes back. */
 int work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e);
 /* running → admitted: only before user code was started (load failed for the runner's own reason, instance died
@@ -123,8 +128,16 @@ int work_order_done(struct store *s, int64_t id, const char *note, int64_t now, 
 /* Drops a bounded number of old rows: bodies of finished sync jobs older than sync_before, jobs older than
  * job_before with all that hangs on them, instances and runs long ended.  Returns rows dropped (0: nothing left to do). */
 int work_prune(struct store *s, int64_t sync_before, int64_t job_before, int max, struct err *e);
-/* Moves the log into the database when it has grown over pages frames and the safety rule of DESIGN 9 allows it
- * (this connection has committed since its last complete checkpoint).  force: TRUNCATE, at a quiet moment or the end. */
+/* Whether the log has grown by pages frames since the last checkpoint, and the safety rule of DESIGN 9 allows one (this
+ * connection has committed since the last complete one). */
+bool work_checkpoint_due(const struct store *s, int pages);
+/* Moves the log into the database on a helper's connection: PASSIVE, beside everybody, or RESTART, which holds the write
+ * lock, so that the next commit begins the log anew.  in_log, moved: frames, equal when it was complete, -1: nothing done.
+ * Only when it is due, one at a time; afterwards the asking connection is told with work_checkpoint_took(). */
+int work_checkpoint_passive(struct store *helper, int *in_log, int *moved, struct err *e);
+int work_checkpoint_restart(struct store *helper, int *in_log, int *moved, struct err *e);
+void work_checkpoint_took(struct store *s, int in_log, int moved);
+/* The same on the workshop's own connection, when no helper is at work.  force: by TRUNCATE, at the end. */
 int work_checkpoint(struct store *s, int pages, bool force, struct err *e);
 
 #endif

@@ -242,10 +242,14 @@ catalog_settle(struct catalog *c, struct code *code, struct err *e)
 {
 	char entry[BUNDLE_PATH_MAX + 1];
 
-	if (bundle_entry(code->bundle, code->dir, entry, e) != 0)
-		return -1;
-	code->entry = mem_str(entry);
 	code->runtime = code->bundle->runtime != NULL ? runtimes_find(c->runtimes, code->bundle->runtime) : NULL;
+	/* What its entry would be only matters for code that can run; admission names the runtime that is missing. */
+	if (bundle_entry(code->bundle, code->dir, entry, code->runtime != NULL ? e : NULL) != 0) {
+		if (code->runtime != NULL)
+			return -1;
+		entry[0] = '\0';
+	}
+	code->entry = mem_str(entry);
 	if (c->key != NULL && code->runtime != NULL)
 		c->key(code, &code->key);
 	return 0;
@@ -331,8 +335,13 @@ name_load(struct catalog *c, const char *author, const char *name, const char *v
 		did = mem_str(author);
 	else if (work_author_get(c->store, author, &did, &checked, NULL) != 0)
 		goto out;
-	if (work_bundle_get(c->store, did, name, version, &row, NULL) != 0)
+	if (work_bundle_get(c->store, did, name, version, &row, NULL) != 0) {
+		/* A CID that was fetched under another version is the same bytes, though its PDS keeps them no more. */
+		k = strncmp(version, "bafy", 4) == 0 ? catalog_by_cid(c, version, NULL) : NULL;
+		if (k != NULL && !k->local && strcmp(k->did, did) == 0 && strcmp(k->name, name) == 0)
+			m = name_put(c, author, name, version, k, clock_wall_ms());
 		goto out;
+	}
 	k = code_of_row(c, &row, NULL);
 	if (k == NULL)
 		goto out;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,17 +19,31 @@
 #include "lib/mem.h"
 #include "lib/syntax.h"
 #include "scheduler/catalog.h"
+#include "scheduler/loop.h"
 
 #define DEPTH_MAX   16
 #define RECORD_MAX  (1u << 20)
+
+#define KNOWN_MAX   64
+#define KNOWN_MS    1000 /* for file systems that tell nobody of changes */
+#define CHANGES     (IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | \
+		     IN_MOVE_SELF)
+
+/* What a name meant when its files were looked at last; inotify says that nothing has changed since. */
+struct known {
+	char *name;
+	struct code *code;
+	int64_t until_ms;
+};
 
 struct dev {
 	const struct conf *conf;
 	const struct runtimes *runtimes;
 	struct catalog *catalog;
-	/* The last question of this turn: a batch of calls of one bundle looks once. */
-	char *name;
-	struct code *code;
+	struct known known[KNOWN_MAX];
+	size_t known_n;
+	bool heard;     /* in this batch of questions */
+	int inotify_fd; /* -1: there is none, files are looked at for each call */
 };
 
 /* What stands where: the folder DIR/NAME, or a single file. */
@@ -49,28 +64,89 @@ dev_new(const struct conf *c, const struct runtimes *rs, struct catalog *cat)
 	d->conf = c;
 	d->runtimes = rs;
 	d->catalog = cat;
+	d->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	bundle_remove(dir, NULL); /* copies of an earlier run */
 	mkdir(dir, 0700);
 	free(dir);
 	return d;
 }
 
-void
-dev_turn(struct dev *d)
+static void
+known_drop(struct dev *d, size_t i)
 {
-	if (d == NULL)
+	free(d->known[i].name);
+	code_unref(d->known[i].code);
+	d->known[i] = d->known[--d->known_n];
+}
+
+void
+dev_batch(struct dev *d)
+{
+	if (d != NULL)
+		d->heard = false;
+}
+
+/* Anything that happened since the last look makes all answers old: it is rare. */
+static void
+hear_changes(struct dev *d)
+{
+	char events[4096] __attribute__((aligned(8)));
+	bool any = d->inotify_fd < 0;
+
+	if (d->heard)
 		return;
-	free(d->name);
-	d->name = NULL;
-	code_unref(d->code);
-	d->code = NULL;
+	d->heard = true;
+	while (d->inotify_fd >= 0 && read(d->inotify_fd, events, sizeof events) > 0)
+		any = true;
+	while (any && d->known_n > 0)
+		known_drop(d, d->known_n - 1);
+}
+
+static struct code *
+known_find(struct dev *d, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < d->known_n; i++) {
+		if (strcmp(d->known[i].name, name) != 0)
+			continue;
+		if (d->known[i].until_ms > loop_now_ms())
+			return d->known[i].code;
+		known_drop(d, i);
+		break;
+	}
+	return NULL;
+}
+
+static void
+known_add(struct dev *d, const char *name, struct code *code)
+{
+	if (d->known_n == KNOWN_MAX)
+		known_drop(d, 0);
+	d->known[d->known_n++] = (struct known){ mem_str(name), code_ref(code), loop_now_ms() + KNOWN_MS };
 }
 
 void
 dev_free(struct dev *d)
 {
-	dev_turn(d);
+	if (d == NULL)
+		return;
+	while (d->known_n > 0)
+		known_drop(d, d->known_n - 1);
+	if (d->inotify_fd >= 0)
+		close(d->inotify_fd);
 	free(d);
+}
+
+/* Before the files are looked at, so that no change falls in between. */
+static void
+watch_dir(const struct dev *d, int dir_fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", dir_fd);
+	if (d->inotify_fd >= 0)
+		inotify_add_watch(d->inotify_fd, path, CHANGES);
 }
 
 /* --- the pseudo-CID --- */
@@ -92,11 +168,13 @@ by_name(const struct dirent **a, const struct dirent **b)
 }
 
 static int
-hash_tree(struct cid_hash *h, int dir_fd, int depth, int64_t *left, struct err *e)
+hash_tree(const struct dev *d, struct cid_hash *h, int dir_fd, int depth, int64_t *left, struct err *e)
 {
 	struct dirent **names = NULL;
-	int n = scandirat(dir_fd, ".", &names, NULL, by_name), i, rc = -1;
+	int n, i, rc = -1;
 
+	watch_dir(d, dir_fd);
+	n = scandirat(dir_fd, ".", &names, NULL, by_name);
 	if (n < 0)
 		return err_errno(e, "read a bundle's folder");
 	for (i = 0; i < n; i++) {
@@ -118,7 +196,7 @@ hash_tree(struct cid_hash *h, int dir_fd, int depth, int64_t *left, struct err *
 		fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		if (hash_tree(h, fd, depth + 1, left, e) != 0) {
+		if (hash_tree(d, h, fd, depth + 1, left, e) != 0) {
 			close(fd);
 			goto out;
 		}
@@ -152,7 +230,7 @@ pseudo_cid(const struct dev *d, const struct place *p, const char *name, char ou
 		fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
 			return err_errno(e, "open %s", p->path);
-		rc = hash_tree(&h, fd, 0, &left, e);
+		rc = hash_tree(d, &h, fd, 0, &left, e);
 		close(fd);
 		if (rc != 0)
 			return -1;
@@ -164,6 +242,18 @@ pseudo_cid(const struct dev *d, const struct place *p, const char *name, char ou
 }
 
 /* --- what it is --- */
+
+static int
+watch_root(const struct dev *d, struct err *e)
+{
+	int fd = open(d->conf->dev_conf.bundles, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_errno(e, "open %s (dev.bundles)", d->conf->dev_conf.bundles);
+	watch_dir(d, fd);
+	close(fd);
+	return 0;
+}
 
 static int
 find_place(const struct dev *d, const char *name, struct place *p, struct err *e)
@@ -341,31 +431,36 @@ make_code(struct dev *d, const struct place *p, const char *name, const char *ci
 	return k;
 }
 
+static int
+version_ok(const struct code *k, const char *version, struct err *e)
+{
+	if (strcmp(version, "latest") == 0 || strcmp(version, k->cid) == 0 ||
+	    (k->bundle->version != NULL && strcmp(version, k->bundle->version) == 0))
+		return 0;
+	return err_named(e, ERR_NOTFOUND, "BundleNotFound", "local bundle '%s' has no version '%s'", k->name, version);
+}
+
 struct code *
 dev_find(struct dev *d, const char *name, const char *version, struct err *e)
 {
 	struct place p = { NULL, NULL };
-	struct code *k = NULL;
+	struct code *k;
 	char cid[80];
 
-	if (d->name != NULL && strcmp(d->name, name) == 0) {
-		k = d->code;
-	} else {
-		dev_turn(d);
-		if (find_place(d, name, &p, e) != 0 || pseudo_cid(d, &p, name, cid, e) != 0)
-			goto out;
-		k = catalog_peek(d->catalog, cid);
-		k = k != NULL ? code_ref(k) : make_code(d, &p, name, cid, e);
-		if (k == NULL)
-			goto out;
-		d->name = mem_str(name);
-		d->code = k;
-	}
-	if (strcmp(version, "latest") != 0 && strcmp(version, k->cid) != 0 &&
-	    (k->bundle->version == NULL || strcmp(version, k->bundle->version) != 0)) {
-		err_named(e, ERR_NOTFOUND, "BundleNotFound", "local bundle '%s' has no version '%s'", name, version);
+	hear_changes(d);
+	k = known_find(d, name);
+	if (k != NULL)
+		return version_ok(k, version, e) == 0 ? k : NULL;
+	if (watch_root(d, e) != 0 || find_place(d, name, &p, e) != 0 || pseudo_cid(d, &p, name, cid, e) != 0)
+		goto out;
+	k = catalog_peek(d->catalog, cid);
+	k = k != NULL ? code_ref(k) : make_code(d, &p, name, cid, e);
+	if (k == NULL)
+		goto out;
+	known_add(d, name, k);
+	code_unref(k); /* the catalog and the list of the known hold it */
+	if (version_ok(k, version, e) != 0)
 		k = NULL;
-	}
 out:
 	free(p.path);
 	return k;

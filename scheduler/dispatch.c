@@ -30,10 +30,12 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/news.h"
 #include "lib/store.h"
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
 #include "scheduler/catalog.h"
+#include "scheduler/checkpoint.h"
 #include "scheduler/collect.h"
 #include "scheduler/dev.h"
 #include "scheduler/fetch.h"
@@ -49,7 +51,6 @@
 #define TICK_MS          1000   /* the slow poll: data never depends on bells */
 #define BEAT_TICKS       2
 #define INSTANCE_TICKS   5      /* calls and used_at of instances go to the ledger this often */
-#define RESCAN_TICKS     30     /* row numbers may be used again after pruning: look from the bottom now and then */
 #define SWEEP_MS         200
 #define ORDERS_MS        50     /* a bell looks for orders at most this often */
 #define LEASE_SPARE_MS   5000
@@ -63,6 +64,7 @@
 #define HELD_MAX         1024
 #define COMMIT_TRIES     100
 #define COMMIT_DELAY_MS  50
+#define LINGER_US        150    /* while all are busy, for more events to share a transaction */
 #define PRUNE_ROWS       100
 #define PRUNE_US         10000  /* of a tick */
 #define TIDY_TICKS       30
@@ -73,6 +75,7 @@ static struct {
 	struct catalog *catalog;
 	struct dev *dev;
 	struct fetch *fetch;
+	struct checkpoint *checkpoint;
 	struct pool pool;
 	struct wait wait;
 	struct turn turn;
@@ -155,12 +158,15 @@ refuse(struct job *j, const struct err *why)
 static bool
 is_late(struct job *j)
 {
+	const char *key = j->limit_key;
 	char limit[64];
 	struct err e = ERR_INIT;
 
 	if (j->deadline_ms > clock_mono_ms())
 		return false;
-	collect_limit_ms(j->limit_key != NULL ? j->limit_key : "limits.timeout", j->timeout_ms, limit, sizeof limit);
+	if (key == NULL) /* not admitted yet: what the door wrote */
+		key = j->timeout_ms < d.conf->limits.timeout ? "the caller's wait" : "limits.timeout";
+	collect_limit_ms(key, j->timeout_ms, limit, sizeof limit);
 	err_named(&e, ERR_TIMEOUT, "JobExpired", "the job's time was over before its turn came: %s", limit);
 	turn_job_end(j, OUTCOME_EXPIRED, &e);
 	return true;
@@ -360,6 +366,7 @@ take_new(void)
 		return false;
 	if (d.held_n >= HELD_MAX)
 		return false; /* the fetcher is behind: look again when it has answered */
+	dev_batch(d.dev);
 	n = work_queued(d.s.store, d.last_row, (int)batch, consider, NULL, &e);
 	if (n < 0) {
 		log_error("read the queue", "why=%s", log_q(e.text));
@@ -554,10 +561,18 @@ on_finished(struct instance *i, struct job *j)
 static void
 on_failed(struct instance *i, struct job *j, const struct err *why)
 {
+	struct err e = *why;
+	enum job_outcome outcome = OUTCOME_ERROR;
+
 	(void)i;
 	if (j->outcome != OUTCOME_NONE)
 		return;
-	turn_job_end(j, OUTCOME_ERROR, why);
+	/* When the record lists no endpoints, only the executor knows that there is none of that name. */
+	if (j->code->bundle->any_endpoint && strcmp(e.name, "EndpointNotFound") == 0) {
+		e.kind = ERR_NOTFOUND;
+		outcome = OUTCOME_REFUSED;
+	}
+	turn_job_end(j, outcome, &e);
 	finish(j);
 }
 
@@ -568,6 +583,7 @@ on_bad(struct instance *i, struct job *j, const struct err *why)
 
 	if (j->outcome != OUTCOME_NONE)
 		return;
+	e.kind = ERR_REMOTE;
 	snprintf(e.name, sizeof e.name, "BadAnswer");
 	err_wrap(&e, "the handler's answer is not one HTTP allows");
 	turn_job_end(j, OUTCOME_ERROR, &e);
@@ -922,6 +938,7 @@ refill(void)
 		struct err e = ERR_INIT;
 		struct job *j;
 
+		dev_batch(d.dev);
 		if (work_next_admitted_of(d.s.store, a->did, a->last_row, &w, &e) != 0) {
 			wait_sated(&d.wait, a);
 			continue;
@@ -967,14 +984,35 @@ bell_name_ok(const char *s)
 	    s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] == '\0';
 }
 
+/* A whole small answer goes along with the bell; anything else is looked up. */
+static bool
+tell(struct job *j)
+{
+	struct buf b = BUF_INIT;
+	int64_t now = clock_wall_ms();
+	struct news n;
+	bool fits;
+
+	if (j->outcome != OUTCOME_OK || j->void_ || !j->has_head || j->streamed || j->w.mode != JOB_SYNC)
+		return false; /* and a refused one has no code */
+	n = (struct news){ .id = j->w.id, .start = j->start, .status = j->status, .created_at = j->w.created_at,
+		.admitted_at = now, .started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now,
+		.cid = j->code->cid, .headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
+	fits = news_print(&b, &n);
+	if (fits)
+		bell_tell(d.ringer, d.conf->run_dir, j->w.bell, b.data, b.len);
+	buf_clear(&b);
+	return fits;
+}
+
 /* One ring a turn for each bell: who hears it looks at all its jobs. */
 static void
-ring(struct rung *r, const struct job *j)
+ring(struct rung *r, struct job *j)
 {
 	const char *name = j->w.bell;
 	size_t i;
 
-	if (name == NULL || !bell_name_ok(name))
+	if (name == NULL || !bell_name_ok(name) || tell(j))
 		return;
 	for (i = 0; i < r->n; i++)
 		if (strcmp(r->name[i], name) == 0)
@@ -1222,7 +1260,7 @@ wanted_blanks(const char *runtime)
 
 	for (i = 0; i < d.warm.n; i++)
 		if (strcmp(d.warm.item[i].key, runtime) == 0)
-			return atoi(d.warm.item[i].value);
+			return (int)strtol(d.warm.item[i].value, NULL, 10);
 	return 0;
 }
 
@@ -1277,10 +1315,12 @@ dispatch_turn(void *arg)
 		after_admits();
 		after_commit();
 		turn_reset(&d.turn);
+		checkpoint_turn(d.checkpoint, d.s.store);
 	}
 	flush_instances();
 	bury();
-	dev_turn(d.dev);
+	/* Nobody waits longer for it: the instances are all busy, and the next job is here. */
+	loop_linger(d.wait.n > 0 && d.running.n > 1 ? LINGER_US : 0);
 	if (d.draining && d.running.n == 0)
 		loop_end();
 	return more;
@@ -1348,21 +1388,22 @@ end_idle(void)
 	}
 }
 
-/* A few old rows at a time, and the log into the database: housekeeping of a quiet moment. */
+/* A few old rows at a time. */
 static void
 keep_house(void)
 {
 	struct err e = ERR_INIT;
-	int64_t now = clock_wall_ms(), until = clock_mono_us() + PRUNE_US;
+	int64_t now = clock_wall_ms(), until = clock_mono_us() + PRUNE_US, newest;
 	int n;
 
 	do {
 		n = work_prune(d.s.store, now - d.conf->scheduler.keep_sync, now - d.conf->scheduler.keep_async,
 		    PRUNE_ROWS, &e);
-		if (n > 0)
-			d.last_row = 0; /* row numbers may come again */
 	} while (n > 0 && clock_mono_us() < until);
-	if (n < 0 || work_checkpoint(d.s.store, (int)d.conf->scheduler.checkpoint_pages, false, &e) != 0)
+	/* When even the newest row went, numbers come again: those that are open may lie below. */
+	if (n >= 0 && work_last(d.s.store, &newest, &e) == 0 && newest < d.last_row)
+		n = work_before_open(d.s.store, &d.last_row, &e);
+	if (n < 0)
 		log_warn("housekeeping", "why=%s", log_q(e.text));
 }
 
@@ -1372,8 +1413,6 @@ on_tick(void *arg)
 	(void)arg;
 	d.ticks++;
 	d.look = d.orders = d.new_blanks = true;
-	if (d.ticks % RESCAN_TICKS == 0)
-		d.last_row = 0;
 	if (d.ticks % BEAT_TICKS == 0) {
 		d.turn.beat = true;
 		d.s.alive();
@@ -1541,6 +1580,11 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	d.fetch = fetch_new(s->conf, s->program, on_fetched, NULL);
 	if (fetch_start(d.fetch, e) != 0)
 		return -1;
+	if (work_before_open(s->store, &d.last_row, e) != 0)
+		return -1;
+	d.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
+	if (d.checkpoint == NULL)
+		return -1;
 	warm_from_conf();
 	take_up_admitted();
 	d.turn.beat = true;
@@ -1581,7 +1625,7 @@ all_gone(void *arg)
 		turn_reset(&d.turn);
 	}
 	bury();
-	if (d.pool.n == 0)
+	if (d.pool.n == 0 && (d.fetch == NULL || fetch_gone(d.fetch)))
 		loop_end();
 	return false;
 }
@@ -1605,7 +1649,7 @@ dispatch_close(void)
 	loop_stop(&d.late_orders);
 	loop_stop(&d.grace);
 	if (d.fetch != NULL)
-		fetch_free(d.fetch);
+		fetch_stop(d.fetch);
 	for (i = 0; i < d.pool.n; i++)
 		instance_stop(d.pool.item[i].instance, "the scheduler stops");
 	loop_after(&patience, 3000, on_give_up, NULL);
@@ -1617,6 +1661,8 @@ dispatch_close(void)
 	}
 	if (d.ringer >= 0)
 		close(d.ringer);
+	fetch_free(d.fetch);
+	checkpoint_free(d.checkpoint);
 	wait_clear(&d.wait);
 	while (d.held != NULL)
 		turn_job_free(held_take(d.held->w.id.row));

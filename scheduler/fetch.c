@@ -385,6 +385,12 @@ fetch_stop(struct fetch *f)
 		question_free(question_take(f, f->open->id));
 }
 
+bool
+fetch_gone(const struct fetch *f)
+{
+	return f->process.pid == 0;
+}
+
 void
 fetch_free(struct fetch *f)
 {

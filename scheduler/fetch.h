@@ -27,6 +27,7 @@ void fetch_ask(struct fetch *f, const char *author, const char *name, const char
 bool fetch_asked(const struct fetch *f, const char *author, const char *name, const char *version);
 size_t fetch_open(const struct fetch *f); /* questions without an answer */
 void fetch_stop(struct fetch *f);         /* ends the role; no answers any more */
-void fetch_free(struct fetch *f);
+bool fetch_gone(const struct fetch *f);   /* after fetch_stop: its process was reaped */
+void fetch_free(struct fetch *f);         /* after that, or when the loop runs no more */
 
 #endif

@@ -393,7 +393,7 @@ main(int argc, char **argv)
 	else if (recover_lock(c, &lock, &e) != 0)
 		rc = fail(&e, e.kind == ERR_BUSY ? EX_TEMPFAIL : EX_CANTCREAT);
 	else if ((s = store_open(c->database, STORE_WORK, &e)) == NULL)
-		rc = fail(&e, EX_SOFTWARE);
+		rc = fail(&e, strcmp(e.name, STORE_UNUSABLE) == 0 ? EX_DATAERR : EX_SOFTWARE);
 	else
 		rc = work(c, s, &rs, wall, program);
 	if (s != NULL)

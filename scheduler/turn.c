@@ -222,7 +222,7 @@ static int
 write_admit(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), t->wall, j->timeout_ms,
-		j->idempotent };
+		j->idempotent, strcmp(j->w.author, j->code->did) != 0 };
 
 	return work_admit(s, j->w.id.row, &a, now, e);
 }
@@ -239,6 +239,7 @@ write_drop(struct store *s, struct job *j, int64_t now, struct err *e)
 static int
 write_start(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
+	j->lease = j->w.lease; /* a turn may be written again */
 	return work_start(s, j->w.id.row, t->run, instance_ledger_id(j->instance), j->start, t->lease_until(j), now,
 	    &j->lease, e);
 }

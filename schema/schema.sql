@@ -45,7 +45,7 @@ CREATE TABLE job (
               CHECK (outcome = 'ok' OR outcome = 'error' OR outcome = 'timeout' OR outcome = 'memory'
                   OR outcome = 'output' OR outcome = 'killed' OR outcome = 'refused' OR outcome = 'lost'
                   OR outcome = 'expired' OR outcome = 'cancelled'),
-  author      TEXT    NOT NULL,             -- as the URL said it: DID, handle in lower case, or 'local'
+  author      TEXT    NOT NULL,             -- DID, or 'local'; until admission as the URL said it, perhaps a handle
   bundle      TEXT    NOT NULL,             -- name
   version     TEXT    NOT NULL,             -- 'latest', a version, or a CID
   endpoint    TEXT    NOT NULL,
@@ -77,20 +77,19 @@ CREATE TABLE job (
   CHECK ((state = 'done') = (done_at IS NOT NULL))
 ) STRICT;
 
-CREATE INDEX job_queued   ON job (id)      WHERE state = 'queued';
-CREATE INDEX job_admitted ON job (did, id) WHERE state = 'admitted';
-CREATE INDEX job_running  ON job (run)     WHERE state = 'running';
--- For quotas.  By done_at and not by state, so that only the first and the last change of a job touch it.
-CREATE INDEX job_open     ON job (author, bundle) WHERE done_at IS NULL;
+-- The only index, of the few jobs that are not done: it changes when a job comes and when it ends, and with nothing
+-- between, since each page more costs every call.  New jobs are found by their id.
+CREATE INDEX job_open ON job (author, id, bundle) WHERE done_at IS NULL;
 
 -- A job that is done never changes, and only the arrows of the picture exist.  (AFTER costs a call half of what BEFORE does,
--- which has to read the row anew.)
+-- which has to read the row anew; ROLLBACK and not ABORT, because for the latter SQLite keeps a copy of every page that an
+-- UPDATE touches.)
 CREATE TRIGGER job_next AFTER UPDATE OF state ON job
 WHEN NOT ((OLD.state = 'queued'   AND NEW.state IN ('admitted', 'done'))
        OR (OLD.state = 'admitted' AND (NEW.state = 'running' OR NEW.state = 'queued' OR NEW.state = 'done'))
        OR (OLD.state = 'running'  AND NEW.state IN ('admitted', 'done')))
 BEGIN
-  SELECT RAISE(ABORT, 'no such change of a job''s state');
+  SELECT RAISE(ROLLBACK, 'no such change of a job''s state');
 END;
 
 -- What the caller sent; written once with the job, dropped by pruning.

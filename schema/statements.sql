@@ -14,7 +14,7 @@ PRAGMA synchronous = NORMAL;
 
 -- name: open_cache_small
 -- For the door, which has a connection for each thread: kibibytes.
-PRAGMA cache_size = -256;
+PRAGMA cache_size = -128;
 
 -- name: open_cache_work
 -- For the workshop.
@@ -112,7 +112,7 @@ UPDATE job SET cancel = 1 WHERE id = :row AND nonce = :nonce AND state <> 'done'
 
 -- name: front_cancel_waiting
 -- What was not started needs nobody to stop it.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'cancelled', done_at = :now, error_kind = 'denied', error_name = 'JobCancelled',
        error = 'cancelled before it started'
  WHERE id = :row AND state IN ('queued', 'admitted');
@@ -127,7 +127,7 @@ SELECT 1 FROM job WHERE id = :row AND nonce = :nonce;
 -- name: front_lapse
 -- Nobody holds the lease any more: its time is over, or it was of another boot of the machine.  What is idempotent
 -- waits for the next scheduler, which starts it again.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
        error = 'the scheduler stopped while this ran; it was started and is not started again'
  WHERE id = :row AND nonce = :nonce AND state = 'running' AND idempotent = 0
@@ -137,9 +137,10 @@ UPDATE job
 SELECT seen_at, draining, ended_at IS NOT NULL FROM run ORDER BY id DESC LIMIT 1;
 
 -- name: front_counts
-SELECT (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued') +
-       (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted'),
-       (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running'),
+SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
+                               WHERE done_at IS NULL AND state IN ('queued', 'admitted') LIMIT 10000)),
+       (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
+                               WHERE done_at IS NULL AND state = 'running' LIMIT 10000)),
        (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL);
 
 -- name: front_runtimes
@@ -154,6 +155,8 @@ SELECT id || '-' || nonce, mode, state, outcome, start, author, bundle, version,
   FROM job WHERE id < :before ORDER BY id DESC LIMIT :limit;
 
 -- ---- the workshop: lib/store_work.c ----
+-- OR ROLLBACK for a job: a change that the schema refuses is our own mistake and ends the transaction, and SQLite need not
+-- keep copies of pages for taking back half a statement.
 
 -- name: work_run_end_others
 -- A new run begins: nobody else holds the lock, so whoever looks alive was killed.
@@ -169,13 +172,21 @@ UPDATE run SET seen_at = :now, draining = :draining WHERE id = :run;
 UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 
 -- name: work_queued
--- Oldest first.  The index is named: by the primary key it would be a walk over everything ever done.
+-- Oldest first, from where the last look ended.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel,
        r.url, r.path, r.query, r.headers_json, r.body
-  FROM job j INDEXED BY job_queued LEFT JOIN request r ON r.job = j.id
- WHERE j.state = 'queued' AND j.id > :after
+  FROM job j LEFT JOIN request r ON r.job = j.id
+ WHERE j.id > :after AND j.state = 'queued'
  ORDER BY j.id LIMIT :max;
+
+-- name: work_oldest_open
+-- Nothing before it needs a look.
+SELECT coalesce(min(id), (SELECT max(id) FROM job) + 1, 1) FROM job INDEXED BY job_open WHERE done_at IS NULL;
+
+-- name: work_last
+-- Lower than what was seen already: somebody has deleted rows, and ids come again.
+SELECT coalesce(max(id), 0) FROM job;
 
 -- name: work_job_load
 -- The columns of work_queued.
@@ -187,42 +198,42 @@ SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint
 
 -- name: work_next_admitted
 -- Authors in byte order: each gets its turn.
-SELECT id FROM job INDEXED BY job_admitted
- WHERE state = 'admitted' AND did > :did AND id > :after ORDER BY did, id LIMIT 1;
+SELECT id FROM job INDEXED BY job_open
+ WHERE done_at IS NULL AND author > :did AND id > :after AND state = 'admitted' ORDER BY author, id LIMIT 1;
 
 -- name: work_next_admitted_of
-SELECT id FROM job INDEXED BY job_admitted
- WHERE state = 'admitted' AND did = :did AND id > :after ORDER BY id LIMIT 1;
+SELECT id FROM job INDEXED BY job_open
+ WHERE done_at IS NULL AND author = :did AND id > :after AND state = 'admitted' ORDER BY id LIMIT 1;
 
 -- name: work_admit
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'admitted', did = :did, cid = :cid, runtime = :runtime, wall = :wall, timeout_ms = :timeout_ms,
        idempotent = :idempotent, admitted_at = :now
  WHERE id = :row AND state = 'queued';
 
+-- name: work_admit_author
+-- The author by the one name that does not change.
+UPDATE job SET author = :did WHERE id = :row AND author <> :did;
+
 -- name: work_start
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'running', run = :run, instance = :instance, start = :start, lease = lease + 1,
        lease_until = :lease_until, started_at = :now, attempt = attempt + 1
  WHERE id = :row AND state = 'admitted' AND lease = :lease;
 
--- name: work_lease
--- Asked before, not by RETURNING, which makes a table of its own for each use.
-SELECT lease FROM job WHERE id = :row;
-
 -- name: work_again
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'admitted', run = NULL, instance = NULL, start = NULL, lease_until = NULL, started_at = NULL
  WHERE id = :row AND state = 'running' AND lease = :lease;
 
 -- name: work_done
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
        error = :error
  WHERE id = :row AND state = 'running' AND lease = :lease;
 
 -- name: work_drop
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
        error = :error
  WHERE id = :row AND state IN ('queued', 'admitted');
@@ -240,21 +251,23 @@ INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance
 
 -- name: work_recover_again
 -- What a dead scheduler had running and may be started twice.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'admitted', run = NULL, instance = NULL, start = NULL, lease_until = NULL, started_at = NULL
- WHERE state = 'running' AND run <> :run AND idempotent = 1 AND cancel = 0;
+ WHERE id IN (SELECT id FROM job INDEXED BY job_open WHERE done_at IS NULL)
+   AND state = 'running' AND run <> :run AND idempotent = 1 AND cancel = 0;
 
 -- name: work_recover_lost
 -- And all else it had running.
-UPDATE job
+UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'lost', done_at = :now, error_kind = 'internal', error_name = 'RunnerFailed',
        error = 'the scheduler stopped while this ran; it was started and is not started again'
- WHERE state = 'running' AND run <> :run;
+ WHERE id IN (SELECT id FROM job INDEXED BY job_open WHERE done_at IS NULL)
+   AND state = 'running' AND run <> :run;
 
 -- name: work_counts
-SELECT (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued'),
-       (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted'),
-       (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running');
+SELECT (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'queued'),
+       (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'admitted'),
+       (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'running');
 
 -- name: work_bundle_put
 INSERT INTO bundle (cid, did, name, uri, runtime, code, bytes, dir, record_json, fetched_at, used_at)
@@ -341,7 +354,8 @@ DELETE FROM chunk WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = '
 DELETE FROM log WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
 -- name: work_prune_job
-DELETE FROM job WHERE id <= :to AND state = 'done';
+-- The newest stays, so that no id is given twice.
+DELETE FROM job WHERE id <= :to AND state = 'done' AND id < (SELECT max(id) FROM job);
 
 -- name: work_prune_log
 -- Lines of no job, or of one that is gone.
@@ -357,7 +371,7 @@ DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > 0 ORDER BY id L
 -- name: work_prune_run
 -- The newest stays: /ready reads it.  So does a run that a job still names.
 DELETE FROM run WHERE id < (SELECT max(id) FROM run) AND ended_at < :before
-   AND NOT EXISTS (SELECT 1 FROM job INDEXED BY job_running WHERE state = 'running' AND job.run = run.id);
+   AND NOT EXISTS (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'running' AND job.run = run.id);
 
 -- name: work_mark
 -- Something to commit before a checkpoint.
@@ -428,14 +442,14 @@ SELECT * FROM v_orders WHERE row > 0 ORDER BY row DESC LIMIT coalesce(:limit, 20
 
 -- name: desk_status
 -- One row about now.
-SELECT r.id AS run, r.pid, r.version, r.draining, r.ended_at IS NOT NULL AS ended, r.seen_at AS seen_ms,
-       strftime('%Y-%m-%dT%H:%M:%fZ', r.started_at / 1000.0, 'unixepoch') AS started_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', r.seen_at / 1000.0, 'unixepoch') AS seen_at,
-       (SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 'queued') AS queued,
-       (SELECT count(*) FROM job INDEXED BY job_admitted WHERE state = 'admitted') AS admitted,
-       (SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running') AS running,
+SELECT u.id AS run, u.pid, u.version, u.draining, u.ended_at IS NOT NULL AS ended, u.seen_at AS seen_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', u.started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', u.seen_at / 1000.0, 'unixepoch') AS seen_at,
+       (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'queued') AS queued,
+       (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'admitted') AS admitted,
+       (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'running') AS running,
        (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL) AS instances
-  FROM run r ORDER BY r.id DESC LIMIT 1;
+  FROM run u ORDER BY u.id DESC LIMIT 1;
 
 -- name: desk_scan_today
 -- Walks through today's jobs.

@@ -32,7 +32,7 @@ SELECT j.id AS row,
        j.timeout_ms,
        j.author || '/' || j.bundle || '/' || j.version || '/' || j.endpoint AS called,
        j.mode, j.runtime, j.instance, j.cancel AS cancelled
-  FROM job j WHERE j.done_at IS NULL ORDER BY j.id;
+  FROM job j INDEXED BY job_open WHERE j.done_at IS NULL ORDER BY j.id;
 
 -- What did not end well, newest first.
 CREATE VIEW v_failed AS

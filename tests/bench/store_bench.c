@@ -120,7 +120,7 @@ keep(void *arg, struct work_job *j)
 static void
 admit_and_start(struct store *s, struct work_job *j, int64_t run, struct err *e)
 {
-	struct work_admission a = { j->author, "bafyreib2rxk3rh6kzwq", "node", "none", 30000, false };
+	struct work_admission a = { j->author, "bafyreib2rxk3rh6kzwq", "node", "none", 30000, false, false };
 	int64_t now = clock_wall_ms();
 
 	must(work_admit(s, j->id.row, &a, now, e) == 1, e);
@@ -213,9 +213,9 @@ main(int argc, char **argv)
 		if (c == 'd')
 			durable = true;
 		else if (c == 'g')
-			group = atoi(optarg);
+			group = (int)strtol(optarg, NULL, 10);
 		else if (c == 's')
-			seconds = atof(optarg);
+			seconds = strtod(optarg, NULL);
 		else
 			return 64;
 	}

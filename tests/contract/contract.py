@@ -77,12 +77,12 @@ def bundles():
     python = 'hello inmate read write connect shared plant descriptors lie frames flood huge grow spin'
     node = 'hello read write connect fetched child grow spin'
     for name, kind, endpoints, limits in (
-            ('yard', 'application/python', python, {'timeoutMs': 15000}),
+            ('yard', 'application/python', python, {'timeoutMs': 40000}),
             ('other', 'application/python', python, {}),
             ('short', 'application/python', python, {'timeoutMs': 1500}),
             ('small', 'application/python', python, {'memoryMb': 64}),
-            ('yard-node', 'application/javascript+node', node, {'timeoutMs': 15000}),
-            ('yard-deno', 'application/javascript+deno', node, {'timeoutMs': 15000})):
+            ('yard-node', 'application/javascript+node', node, {'timeoutMs': 40000}),
+            ('yard-deno', 'application/javascript+deno', node, {'timeoutMs': 40000})):
         d = os.path.join(top, name)
         os.makedirs(d)
         entry = 'main.py' if 'python' in kind else 'main.mjs'
@@ -346,7 +346,7 @@ def main():
     for l in ('deno', 'node', 'python'):
         shutil.copytree(os.path.join(ROOT, 'contrib', 'examples', 'hello-' + l), os.path.join(top, 'hello-' + l))
     runner = Runner(where, user=options.user or None, bundles=top, sections={
-        'limits': {'cpu': '3s', 'memory': '256M', 'timeout': '20s'}, 'pool': {'max': '6'}, 'scheduler': {'grace': '2s'}})
+        'limits': {'cpu': '3s', 'memory': '256M', 'timeout': '50s'}, 'pool': {'max': '6'}, 'scheduler': {'grace': '2s'}})
     runner.conf_top['isolation'] = WALL
     os.chmod(secret, 0o644)
     runner.init()

@@ -264,8 +264,9 @@ def processes_of(needle):
 # ---- HTTP ------------------------------------------------------------------------------------------------------
 
 class Answer:
-    def __init__(self, status, headers, body, seconds=0.0):
-        self.status, self.headers, self.body, self.seconds = status, headers, body, seconds
+    def __init__(self, status, headers, body, seconds=0.0, cut=False):
+        """cut: the connection ended before the body did."""
+        self.status, self.headers, self.body, self.seconds, self.cut = status, headers, body, seconds, cut
 
     def header(self, name, default=None):
         values = [v for k, v in self.headers if k.lower() == name.lower()]
@@ -287,7 +288,7 @@ class Answer:
         return self.json.get('error')
 
     def __repr__(self):
-        return 'HTTP %s %s %s' % (self.status, self.headers, brief(self.body))
+        return 'HTTP %s %s %s%s' % (self.status, self.headers, brief(self.body), ' (cut)' if self.cut else '')
 
 
 def split(url):
@@ -322,8 +323,12 @@ def call(url, method='GET', body=None, headers=None, timeout=60.0, chunked=False
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     c.send(body)
         r = c.getresponse()
-        data = r.read()
-        return Answer(r.status, r.getheaders(), data, time.monotonic() - began)
+        cut = False
+        try:
+            data = r.read()
+        except http.client.IncompleteRead as e:
+            data, cut = e.partial, True
+        return Answer(r.status, r.getheaders(), data, time.monotonic() - began, cut)
     finally:
         c.close()
 

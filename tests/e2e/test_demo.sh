@@ -36,9 +36,9 @@ gone() { # what the demo started names its throw-away home
 	! ls -d "$out"/at-rund-demo-* 2>/dev/null
 }
 claim 'the demo makes its calls and ends well' once
-claim 'deno answers' grep -q '"from":"deno"' "$out/once"
-claim 'node answers' grep -q '"from":"node"' "$out/once"
-claim 'python answers' grep -q '"from":"python"' "$out/once"
+claim 'deno answers' grep -q '"hello":"you","runtime":"deno"' "$out/once"
+claim 'node answers' grep -q '"hello":"you","runtime":"node"' "$out/once"
+claim 'python answers' grep -q '"hello":"you","runtime":"python"' "$out/once"
 claim 'it says what was right' grep -qE '^[0-9]+ right, 0 wrong$' "$out/once"
 claim 'no process and no home is left' gone
 claim '--help' sh contrib/demo.sh --help

@@ -33,16 +33,11 @@ static const struct backend *
 sandbox(void)
 {
 	char *bwrap = child_which("bwrap");
-	size_t i;
 
 	if (bwrap == NULL)
 		SKIP("bwrap is not installed");
 	free(bwrap);
-	for (i = 0; backend_at(i) != NULL; i++)
-		if (strcmp(backend_at(i)->name, "sandbox") == 0)
-			return backend_at(i);
-	CHECK(false);
-	return NULL;
+	return backend_named("sandbox");
 }
 
 /* The items with blanks between; numbers of descriptors and what differs from host to host are left to the caller. */

@@ -52,6 +52,10 @@ function main() {
 		return all;
 	};
 
+	const timers = { setTimeout: Object.getOwnPropertyDescriptor(globalThis, "setTimeout"),
+		clearTimeout: Object.getOwnPropertyDescriptor(globalThis, "clearTimeout") };
+	const timer = (name) => (timers[name].get ? timers[name].get.call(globalThis) : timers[name].value);
+
 	const write = (b) => {
 		waiting += b.length;
 		if (writing)
@@ -161,6 +165,17 @@ function main() {
 		backlog: () => waiting,
 		drained: () => (waiting <= HIGH_WATER ? Promise.resolve() : new Promise((resolve) => { drains[drains.length] = resolve; })),
 		format: null,
+		later(f, ms) {
+			const t = timer("setTimeout")(f, ms);
+			return () => timer("clearTimeout")(t);
+		},
+		/* Timers take half as long to load as all of deno; V8 can wait by itself. */
+		idle(f, ms) {
+			let open = true;
+			Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms).value.then(() => open && f());
+			return () => { open = false; };
+		},
+		warm: () => void timer("setTimeout"),
 		storage: async () => new (await import("node:async_hooks")).AsyncLocalStorage(),
 		realpath(dir) {
 			try {

@@ -3,7 +3,7 @@
  * turning what it gives back into HEAD and BODY, and the log.
  *
  * A warm call is one read, one dispatch, one write.  Everything a handler may never look at (Request, Headers,
- * AbortSignal) is made when it is looked at; see web.mjs.  `at` is the platform: how to write, encode and leave.
+ * AbortSignal) is made when it is looked at; see web.mjs.  `at` is the platform: how to write, encode, wait and leave.
  */
 import { makeWeb } from "./web.mjs";
 import { makeReport } from "./report.mjs";
@@ -24,7 +24,6 @@ const { parse, stringify } = JSON;
 const { keys, create } = Object;
 const { isView } = ArrayBuffer, { isArray } = Array;
 const asString = String, now = Date.now;
-const later = globalThis.setTimeout, notLater = globalThis.clearTimeout;
 const tagOf = Symbol.toStringTag, asyncIterator = Symbol.asyncIterator;
 const LEVELS = { __proto__: null, debug: 1, info: 1, warn: 1, error: 1 };
 /* cJSON on the far side takes neither NUL nor half a surrogate pair. */
@@ -55,7 +54,7 @@ export function serve(at) {
 	let env = {}, bundle = null;
 	let dropped = 0, level = "info";
 	let storage = null, storageComes = null; /* AsyncLocalStorage, from the first time two calls overlap */
-	let idle = null, warmed = false;
+	let stopIdle = null, warmed = false;
 
 	/* ---- frames out ---- */
 
@@ -144,7 +143,7 @@ export function serve(at) {
 		call.ended = true;
 		calls.delete(call.id);
 		if (call.timer !== null)
-			notLater(call.timer);
+			call.timer();
 		if (calls.size === 0 && !warmed)
 			restUntilIdle();
 	};
@@ -426,10 +425,7 @@ export function serve(at) {
 		const call = new Call(id, parse(payload), whole);
 		const h = endpoints === null ? null : endpoints.get(call.m.endpoint) ?? fallback;
 		calls.set(id, call);
-		if (idle !== null) {
-			notLater(idle);
-			idle = null;
-		}
+		beBusy();
 		if (h === null) {
 			fail(call, { name: "EndpointNotFound", message: `the bundle has no endpoint '${call.m.endpoint}'` });
 			return;
@@ -467,7 +463,7 @@ export function serve(at) {
 		call.controller?.abort();
 		if (call.stop !== null)
 			call.stop();
-		call.timer = later(() => fail(call, CANCELLED), CANCEL_GRACE_MS);
+		call.timer = at.later(() => fail(call, CANCELLED), CANCEL_GRACE_MS);
 	};
 
 	/* ---- loading ---- */
@@ -509,7 +505,7 @@ export function serve(at) {
 			at.setEnv(env);
 			const ns = await at.load(report.base(), m.entry);
 			endpoints = collect(ns);
-			const names = [...endpoints.keys()].filter((n) => n.length <= 256).slice(0, 1000).map(clean);
+			const names = [...endpoints.keys()].filter((n) => n.length <= 128).slice(0, 500).map(clean);
 			if (names.length === 0)
 				throw Object.assign(new Error("the bundle exports no handler"), { name: "NoEndpoints" });
 			sendText(READY, false, 0, stringify({ endpoints: names }));
@@ -525,9 +521,7 @@ export function serve(at) {
 		if (kind === CALL) {
 			begin(id, at.text(bytes, from, to), last);
 		} else if (kind === LOAD) {
-			if (idle !== null)
-				notLater(idle);
-			idle = null;
+			beBusy();
 			load(parse(at.text(bytes, from, to)));
 		} else {
 			const call = calls.get(id);
@@ -587,13 +581,21 @@ export function serve(at) {
 	/* ---- life ---- */
 
 	const restUntilIdle = () => {
-		if (warmed || idle !== null)
+		if (warmed || stopIdle !== null)
 			return;
-		idle = later(() => {
-			idle = null;
+		stopIdle = at.idle(() => {
+			stopIdle = null;
 			warmed = true;
 			web.warm();
+			at.warm();
 		}, IDLE_MS);
+	};
+
+	const beBusy = () => {
+		if (stopIdle !== null) {
+			stopIdle();
+			stopIdle = null;
+		}
 	};
 
 	/* Errors that no handler caught: they belong to the call if there is only one it can be. */

@@ -9,11 +9,18 @@ import { serve } from "../js/core.mjs";
 
 const READ_BYTES = 64 * 1024, PARTIAL_MAX = 8 * 1024;
 
+/* What every program may expect; the rest of the environment is the host's. */
+const KEPT_ENV = ["PATH", "HOME", "TMPDIR", "LANG"];
+
 const urlOf = (base, entry) => base + entry.split("/").map(encodeURIComponent).join("/");
 
 function main() {
 	const leave = process.exit.bind(process);
-	const { allocUnsafe } = Buffer;
+	const { allocUnsafe } = Buffer, { setTimeout, clearTimeout } = globalThis;
+	const after = (f, ms) => {
+		const t = setTimeout(f, ms);
+		return () => clearTimeout(t);
+	};
 	const path = process.argv.pop();
 	let socket;
 
@@ -93,6 +100,9 @@ function main() {
 		write: (b) => socket.write(b),
 		backlog: () => socket.writableLength,
 		drained: () => new Promise((resolve) => socket.once("drain", resolve)),
+		later: after,
+		idle: after,
+		warm() {},
 		format: (args) => format(...args),
 		storage: async () => new (await import("node:async_hooks")).AsyncLocalStorage(),
 		realpath(dir) {
@@ -102,7 +112,12 @@ function main() {
 				return dir;
 			}
 		},
-		setEnv: (env) => Object.assign(process.env, env),
+		setEnv(env) {
+			for (const name of Object.keys(process.env))
+				if (!KEPT_ENV.includes(name))
+					delete process.env[name];
+			Object.assign(process.env, env);
+		},
 		load: (base, entry) => import(urlOf(base, entry)),
 		explain,
 		start,

@@ -13,8 +13,10 @@ LOAD, CALL, DATA, CANCEL = 16, 17, 18, 19
 FRAME_MAX = 256 * 1024
 LINE_MAX = 8 * 1024
 NAME_MAX, MESSAGE_MAX, STACK_MAX = 100, 4000, 8000
+IDLE_S = 0.025
 CO_VARARGS, CO_COROUTINE = 0x04, 0x80
 MODULE = 'bundle'
+KEPT_ENV = ('PATH', 'HOME', 'TMPDIR', 'LANG')  # what every program may expect; the rest is the host's
 LEVELS = ('debug', 'info', 'warn', 'error')
 HEADER_NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 HEADER_BAD = {c: None for c in range(32) if c != 9} | {127: None}
@@ -113,6 +115,7 @@ class Request:
         return self.body.decode('utf-8-sig', 'replace')
 
     def json(self):
+        from json import loads
         return loads(self.body)
 
     def form(self):
@@ -612,7 +615,7 @@ class Server:
             self.set_env()
             self.exec_module(self.dir + '/' + m['entry'])
             self.collect()
-            names = [cut(n, 256) for n in self.table][:1000]
+            names = [cut(n, 384) for n in self.table][:500]
             if not names:
                 raise NoEndpoints('the bundle has no handler')
             self.send(self.frame(READY, 0, 0, dumps({'endpoints': names}).encode()))
@@ -631,8 +634,9 @@ class Server:
 
     def set_env(self):
         import os
-        for name, value in self.env.items():
-            os.environ[name] = value
+        for name in [n for n in os.environ if n not in KEPT_ENV]:
+            del os.environ[name]
+        os.environ.update(self.env)
 
     def exec_module(self, path):
         with open(path, 'rb') as f:
@@ -747,14 +751,50 @@ at_rund_web = None
 JSON_HEAD = b'{"status":200,"headers":[["content-type","application/json"]]}'
 
 
+def quick_json():
+    """loads and dumps without the json package, whose import takes longer than python takes to start."""
+    def refuse(o):
+        raise TypeError(f'Object of type {type(o).__name__} is not JSON serializable')
+
+    class Plain:
+        strict, object_hook, object_pairs_hook = True, None, None
+        parse_float, parse_int, parse_constant, memo = float, int, float, {}
+
+    try:
+        from _json import encode_basestring, make_encoder, make_scanner
+        scan = make_scanner(Plain)
+        encode = make_encoder(None, refuse, encode_basestring, None, ':', ',', False, False, False)
+        join = ''.join
+
+        def quick_loads(b):
+            return scan(str(b, 'utf-8'), 0)[0]
+
+        def quick_dumps(o):
+            return join(encode(o, 0))
+
+        if quick_loads(quick_dumps({'a': [1, 'é']}).encode()) == {'a': [1, 'é']}:
+            return quick_loads, quick_dumps
+    except Exception:  # it is a private module: another python may have another one, or none
+        pass
+    import json
+    return json.loads, json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(',', ':')).encode
+
+
+def warm(sock):
+    """Imports what later calls may need, if nobody is waiting for the first one."""
+    import select
+    if not select.select([sock], [], [], IDLE_S)[0]:
+        import json, urllib.parse
+        web()
+
+
 def serve(sock, here):
     global loads, dumps
-    import json
-    loads = json.loads
-    dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(',', ':')).encode
+    loads, dumps = quick_json()
     server = Server(sock, here)
     sys.stdout = sys.__stdout__ = server.out
     sys.stderr = sys.__stderr__ = server.err
+    warm(sock)
     server.serve()
     import os
     os._exit(0)

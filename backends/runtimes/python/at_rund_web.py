@@ -5,6 +5,7 @@ from io import BytesIO
 
 import at_rund_serve as core
 
+WATCH_S = 0.005
 loop = asyncio.new_event_loop()
 asyncio.set_event_loop(loop)
 
@@ -30,13 +31,15 @@ def run(server, call, coroutine):
         try:
             server.receive(core.MSG_DONTWAIT)
         except core.Gone:
-            loop.remove_reader(server.sock.fileno())
+            loop.remove_reader(fd)
             task.cancel()
             return
         if call.cancelled:
             task.cancel()
 
-    loop.add_reader(server.sock.fileno(), readable)
+    fd = server.sock.fileno()
+    # Most handlers are done by then, and watching the socket costs them two system calls.
+    watch = loop.call_later(WATCH_S, loop.add_reader, fd, readable)
     try:
         return loop.run_until_complete(task)
     except asyncio.CancelledError as e:
@@ -44,7 +47,8 @@ def run(server, call, coroutine):
             raise core.Cancelled('the call was cancelled').with_traceback(e.__traceback__) from None
         raise RuntimeError('the handler cancelled itself').with_traceback(e.__traceback__) from None
     finally:
-        loop.remove_reader(server.sock.fileno())
+        watch.cancel()
+        loop.remove_reader(fd)
 
 
 def call(server, call, coroutine):

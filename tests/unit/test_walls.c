@@ -1,0 +1,168 @@
+#include "tests/t.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "backends/backend.h"
+#include "backends/runtime.h"
+#include "lib/buf.h"
+#include "lib/bundle.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+
+static char *flags[] = { (char *)"run", (char *)"--no-prompt" };
+static struct conf_pair permission_flags[] = { { (char *)"memory", (char *)"--v8-flags=--max-old-space-size={}" },
+	{ (char *)"read", (char *)"--allow-read={}" }, { (char *)"write", (char *)"--allow-write={}" },
+	{ (char *)"net", (char *)"--allow-net={}" }, { (char *)"env", (char *)"--allow-env={}" } };
+static struct runtime deno = { .name = (char *)"deno", .dir = (char *)"/usr/share/at-rund/runtimes/deno",
+	.program = (char *)"/opt/deno/bin/deno", .flags = { flags, 2 },
+	.executor = (char *)"/usr/share/at-rund/runtimes/deno/executor.mjs", .permission_flags = { permission_flags, 5 },
+	.concurrency = 1 };
+
+static struct conf *
+conf(const char *text)
+{
+	struct err e = ERR_INIT;
+	struct conf *c = conf_parse("config.ini", text, strlen(text), "/home/x/.at-rund", NULL, &e);
+
+	CHECK_STR(e.text, "");
+	return c;
+}
+
+static struct bundle *
+bundle(const char *permissions)
+{
+	char *json = mem_fmt("{\"runtime\":\"application/javascript+deno\",\"entry\":\"m.js\",\"permissions\":%s}", permissions);
+	struct err e = ERR_INIT;
+	struct bundle *b = bundle_parse(json, strlen(json), true, &e);
+
+	CHECK_STR(e.text, "");
+	free(json);
+	return b;
+}
+
+static void
+put_list(struct buf *out, const char *what, const struct conf_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		buf_fmt(out, "%s %s\n", what, l->item[i]);
+}
+
+static char *
+plan_text(const struct conf *c, const struct bundle *b)
+{
+	struct task t = { .instance = 7, .runtime = &deno, .dir = "/home/x/.at-rund/run/i/7", .bundle = b };
+	struct plan p = { 0 };
+	struct err e = ERR_INIT;
+	struct buf out = BUF_INIT;
+	size_t i;
+
+	CHECK_INT(backend_named("none")->plan(c, &t, &p, &e), 0);
+	put_list(&out, "argv", &p.argv);
+	put_list(&out, "env", &p.env);
+	buf_fmt(&out, "cwd %s\n", p.cwd);
+	for (i = 0; i < p.limits; i++)
+		buf_fmt(&out, "limit %s %llu\n", p.limit[i].resource == RLIMIT_CORE ? "core" :
+		    p.limit[i].resource == RLIMIT_NOFILE ? "nofile" : p.limit[i].resource == RLIMIT_FSIZE ? "fsize" : "?",
+		    (unsigned long long)p.limit[i].value);
+	buf_fmt(&out, "landlock %d\n", p.landlock);
+	put_list(&out, "ro", &p.read_only);
+	put_list(&out, "rw", &p.read_write);
+	plan_clear(&p);
+	return buf_take(&out);
+}
+
+static void
+golden(const char *path, char *text)
+{
+	char *want = t_read_file(path, NULL);
+
+	if (want == NULL)
+		t_note("%s is missing; it would be:\n%s", path, text);
+	CHECK(want != NULL);
+	CHECK_STR(text, want);
+	free(want);
+	free(text);
+}
+
+TEST(the_plan_of_none_for_a_blank_is_the_golden_one)
+{
+	struct conf *c = conf("[access]\nmode = open\n");
+
+	golden("tests/golden/none-deno-blank.plan", plan_text(c, NULL));
+	conf_free(c);
+}
+
+TEST(the_plan_of_none_carries_permissions_as_flags)
+{
+	struct conf *c = conf("[access]\nmode = open\n[limits]\nmemory = 64M\n");
+	struct bundle *b = bundle("{\"net\":[\"api.example.com:443\",\"*.example.org\"],\"env\":[\"LANG\"]}");
+
+	golden("tests/golden/none-deno-net.plan", plan_text(c, b));
+	bundle_free(b);
+	conf_free(c);
+}
+
+TEST(a_bundle_fits_a_blank_unless_its_permissions_are_flags_of_the_process)
+{
+	struct conf *c = conf("[access]\nmode = open\n");
+	struct bundle *plain = bundle("{\"write\":[\"/tmp\"]}"), *net = bundle("{\"net\":[\"a.example\"]}");
+	struct buf blank = BUF_INIT, a = BUF_INIT, b = BUF_INIT;
+
+	backend_named("none")->key(c, &deno, NULL, &blank);
+	backend_named("none")->key(c, &deno, plain, &a);
+	backend_named("none")->key(c, &deno, net, &b);
+	CHECK_STR(a.data != NULL ? a.data : "", blank.data != NULL ? blank.data : "");
+	CHECK_STR(b.data, "net=a.example;");
+	buf_clear(&blank);
+	buf_clear(&a);
+	buf_clear(&b);
+	bundle_free(plain);
+	bundle_free(net);
+	conf_free(c);
+}
+
+TEST(the_choice_of_a_wall_fails_closed)
+{
+	static const struct {
+		const char *config;
+		bool dev;
+		const char *chosen, *says; /* NULL: refused */
+	} cases[] = {
+		{ "[access]\nmode = open\n", false, NULL, "no wall works here" },
+		{ "[access]\nmode = open\n", true, "none", NULL },
+		{ "isolation = none\n[access]\nmode = open\n", false, "none", NULL },
+		{ "isolation = sandbox\n[access]\nmode = open\n", true, NULL, "bwrap is not installed: apt install bubblewrap" },
+		{ "isolation = container\n[access]\nmode = open\n", true, NULL,
+		    "isolation = container is not built into this version" },
+		{ "isolation = none\n[access]\nmode = open\n[web]\nbind = 0.0.0.0\n", false, NULL, "web.bind = 0.0.0.0" },
+		{ "[access]\nmode = open\n[web]\nbind = 192.0.2.1\n", true, NULL, "web.bind = 192.0.2.1" },
+		{ "isolation = none\nport = 0\n[access]\nmode = open\n[web]\npublic_url = https://runner.example.com\n", false,
+		    NULL, "web.public_url" },
+		{ "isolation = none\n[access]\nmode = allowlist\nallowlist = did:plc:ewvi7nxzyoun6zhxrhs64oiz\n"
+		  "[web]\nbind = 0.0.0.0\n", false, "none", NULL },
+	};
+	char *path = mem_str(getenv("PATH"));
+	size_t i;
+
+	setenv("PATH", "/nonexistent", 1); /* a host without bwrap */
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct conf *c = conf(cases[i].config);
+		struct err e = ERR_INIT;
+		const struct backend *b;
+
+		c->dev = cases[i].dev;
+		b = backend_choose(c, NULL, &e);
+		CHECK_STR(b != NULL ? b->name : "", cases[i].chosen != NULL ? cases[i].chosen : "");
+		if (cases[i].says != NULL && strstr(e.text, cases[i].says) == NULL)
+			CHECK_STR(e.text, cases[i].says);
+		conf_free(c);
+	}
+	setenv("PATH", path, 1);
+	free(path);
+}
