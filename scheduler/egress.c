@@ -1,8 +1,10 @@
 /*
  * Each instance has a listening socket, handed over by the scheduler: identity is the socket one came in by.  A connection:
  *
- *     head ─read▶ resolving ─every address judged▶ connecting ─getpeername checked▶ open ─▶ over (one line)
- *       └──────────────┴───────────── refused: the gate is told why, one line ──────────┴──────────▲
+ *     head ─read▶ waiting ─a place is free▶ resolving ─every address judged▶ connecting ─getpeername checked▶ open ─▶ over
+ *       └────────────┴─────────────────────────┴──── refused: the gate is told why ─────────────────┴─────────────────▲
+ *
+ * Each that is over is one line to the scheduler.
  *
  * One thread and the loop; names are looked up by threads of lookup.c.  Everything a gate sends is hostile: it is one head of at
  * most EGRESS_HEAD_MAX bytes, and then bytes that nobody looks at.
@@ -41,13 +43,16 @@
 
 #define HEAD_MS     5000 /* a gate says at once what it wants */
 #define TICK_MS     100
+#define BURST       400  /* connections of an instance at once, and then so many */
+#define PER_TICK    20   /* in each tick: what an instance can make us do and log is bounded */
+#define WAITING_MAX 256  /* connections of an instance beyond those that its limit allows */
 #define FOLLOW_MAX  4    /* who wants to know an instance's rules: its gate */
 #define FDS_KEPT    64
 #define FDS_EACH    6    /* two sockets, two pipes */
 #define SEND_SECONDS 10  /* a scheduler that hears nothing for so long is gone */
 #define EDGES       ((uint32_t)EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-enum state { HEAD, RESOLVING, CONNECTING, OPEN, FOLLOWING };
+enum state { HEAD, WAITING, RESOLVING, CONNECTING, OPEN, FOLLOWING };
 
 struct instance {
 	int64_t number;
@@ -59,7 +64,8 @@ struct instance {
 	int64_t bytes;              /* the limit each way */
 	int64_t sent_left, received_left;
 	bool over_told;
-	int64_t connections, followers;
+	int64_t connections, active, followers; /* active: resolving and further */
+	int tokens;                 /* connections that may come before the next tick; none: nobody listens */
 	struct instance *next;
 };
 
@@ -87,7 +93,7 @@ struct connection {
 static const struct egress_conf *conf;
 static int control = -1;
 static struct instance *instances;
-static struct connection *connections;
+static struct connection *connections, *oldest;
 static int64_t connection_count, connection_most;
 static struct loop_timer tick;
 
@@ -266,6 +272,8 @@ connection_free(struct connection *c)
 		c->of->followers--;
 	else
 		c->of->connections--;
+	if (c->state >= RESOLVING && c->state <= OPEN)
+		c->of->active--;
 	connection_count--;
 	if (c->prev != NULL)
 		c->prev->next = c->next;
@@ -273,6 +281,8 @@ connection_free(struct connection *c)
 		connections = c->next;
 	if (c->next != NULL)
 		c->next->prev = c->prev;
+	else
+		oldest = c->prev;
 	free(c);
 }
 
@@ -471,15 +481,25 @@ judge(struct connection *c, const struct egress_head *h, struct err *e)
 		err_set(e, ERR_DENIED, "%s:%d is not in the bundle's permissions.net", c->host.text, c->port);
 		return EGRESS_NOT_LISTED;
 	}
-	if (c->of->connections > conf->connections) {
-		err_set(e, ERR_BUSY, "more than %lld connections at once (egress.connections)", (long long)conf->connections);
-		return EGRESS_BUSY;
-	}
 	if (c->of->sent_left < 0 || c->of->received_left < 0) {
 		err_set(e, ERR_BUSY, "the job has used up its %lld bytes (limits.egress)", (long long)c->of->bytes);
 		return EGRESS_SPENT;
 	}
 	return EGRESS_OPEN;
+}
+
+static void
+look_up(struct connection *c)
+{
+	c->state = RESOLVING;
+	c->of->active++;
+	c->lookup = mem_alloc(sizeof *c->lookup);
+	c->lookup->who = c;
+	c->lookup->host = c->host;
+	c->lookup->port = c->port;
+	c->lookup->group = c->of->number;
+	c->looking = true;
+	lookup_ask(c->lookup);
 }
 
 static void
@@ -498,14 +518,9 @@ take_head(struct connection *c, const struct egress_head *h)
 		refuse(c, v, &e);
 		return;
 	}
-	c->state = RESOLVING;
-	c->lookup = mem_alloc(sizeof *c->lookup);
-	c->lookup->who = c;
-	c->lookup->host = c->host;
-	c->lookup->port = c->port;
-	c->lookup->group = c->of->number;
-	c->looking = true;
-	lookup_ask(c->lookup);
+	c->state = WAITING;
+	if (c->of->active < conf->connections)
+		look_up(c);
 }
 
 /* Exactly the head is read: what follows it stays in the socket until there is somewhere to put it. */
@@ -565,7 +580,9 @@ on_listening(void *arg, uint32_t events)
 	fd = accept4(i->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
-	if (connection_count >= connection_most || i->connections > conf->connections + 8) {
+	if (--i->tokens == 0)
+		loop_forget(i->fd);
+	if (connection_count >= connection_most || i->connections >= conf->connections + WAITING_MAX) {
 		static const uint8_t busy[2] = { EGRESS_BUSY, 0 };
 
 		(void)!send(fd, busy, sizeof busy, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -580,6 +597,8 @@ on_listening(void *arg, uint32_t events)
 	c->next = connections;
 	if (connections != NULL)
 		connections->prev = c;
+	else
+		oldest = c;
 	connections = c;
 	connection_count++;
 	i->connections++;
@@ -601,6 +620,10 @@ check_time(struct connection *c, int64_t now)
 		err_set(&e, ERR_TIMEOUT, "%s:%d did not answer within %lld ms (egress.connect_timeout)", c->host.text, c->port,
 		    (long long)conf->connect_ms);
 		refuse(c, c->state == RESOLVING ? EGRESS_UNRESOLVED : EGRESS_UNREACHABLE, &e);
+	} else if (c->state == WAITING && age > conf->connect_ms) {
+		err_set(&e, ERR_BUSY, "more than %lld connections at once for %lld ms (egress.connections)",
+		    (long long)conf->connections, (long long)conf->connect_ms);
+		refuse(c, EGRESS_BUSY, &e);
 	} else if (c->state == OPEN && now - c->active_ms > conf->idle_ms) {
 		finish(c, "egress.idle", true);
 	} else if (c->state == OPEN && age > conf->total_ms) {
@@ -609,9 +632,18 @@ check_time(struct connection *c, int64_t now)
 }
 
 static void
+refill(struct instance *i)
+{
+	if (i->tokens == 0)
+		loop_watch(i->fd, EPOLLIN, on_listening, i);
+	i->tokens = i->tokens + PER_TICK < BURST ? i->tokens + PER_TICK : BURST;
+}
+
+static void
 on_tick(void *arg)
 {
 	struct connection *c, *next;
+	struct instance *i;
 	int64_t now = clock_mono_ms();
 
 	(void)arg;
@@ -619,6 +651,8 @@ on_tick(void *arg)
 		next = c->next;
 		check_time(c, now);
 	}
+	for (i = instances; i != NULL; i = i->next)
+		refill(i);
 	loop_after(&tick, TICK_MS, on_tick, NULL);
 }
 
@@ -670,6 +704,7 @@ instance_add(int64_t number, int fd)
 	i = mem_alloc(sizeof *i);
 	i->number = number;
 	i->fd = fd;
+	i->tokens = BURST;
 	buf_add(&i->rules_text, "\0\0\0\0", 4);
 	i->next = instances;
 	instances = i;
@@ -805,6 +840,10 @@ turn(void *arg)
 		if (c->more)
 			move(c);
 	}
+	/* Who waits the longest comes first. */
+	for (c = oldest; c != NULL; c = c->prev)
+		if (c->state == WAITING && c->of->active < conf->connections)
+			look_up(c);
 	for (c = connections; c != NULL && !again; c = c->next)
 		again = c->more;
 	return again;

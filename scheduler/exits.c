@@ -25,7 +25,7 @@
 #include "scheduler/loop.h"
 #include "scheduler/spawn.h"
 
-#define BACKLOG   64
+#define BACKLOG   512
 #define RETRY_MS  500   /* after a death in the first seconds of its life */
 #define FILES     8192  /* descriptors of the process, where the host grants so many */
 #define EVENT_MAX 8192

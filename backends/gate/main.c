@@ -191,7 +191,8 @@ drop_rights(void)
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (cap = 0; cap < 64; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	if (syscall(SYS_capset, &head, none) != 0) {
+	/* Not allowed by every filter of system calls.  Without user id 0 execve takes them as well: none is ambient. */
+	if (syscall(SYS_capset, &head, none) != 0 && (geteuid() == 0 || getuid() == 0)) {
 		fail("give up rights");
 		_exit(EX_OSERR);
 	}
