@@ -246,7 +246,7 @@ only_child(pid_t pid)
 	char path[64], text[64];
 
 	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	return read_at(AT_FDCWD, path, text, sizeof text) ? (pid_t)atol(text) : 0;
+	return read_at(AT_FDCWD, path, text, sizeof text) ? (pid_t)strtol(text, NULL, 10) : 0;
 }
 
 static void
