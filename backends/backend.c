@@ -92,20 +92,26 @@ by_name(const struct conf *c, struct err *e)
 static const struct backend *
 strongest(const struct conf *c, struct buf *why, struct err *e)
 {
+	struct buf said = BUF_INIT;
 	size_t i;
 
 	for (i = 0; i < WALLS; i++) {
 		struct err no = ERR_INIT;
 
-		if (walls[i] == &backend_none && !c->dev)
+		if (walls[i] == &backend_none && !c->dev) {
 			err_set(&no, ERR_DENIED, "it is no isolation: only by name or with --dev");
-		else if (walls[i]->probe(c, &no) == 0)
+		} else if (walls[i]->probe(c, &no) == 0) {
+			buf_clear(&said);
 			return walls[i];
+		}
+		if (walls[i] != &backend_none)
+			buf_fmt(&said, "%s%s: %.200s", said.len > 0 ? "; " : "", walls[i]->name, no.text);
 		if (why != NULL)
 			buf_fmt(why, "%s: %s\n", walls[i]->name, no.text);
 	}
-	err_set(e, ERR_INPUT, "isolation = auto: no wall works here, and none is only chosen by name; use --dev on your own "
-	    "machine, or isolation = none for authors you trust as yourself");
+	err_set(e, ERR_INPUT, "isolation = auto: no wall works here (%s), and none is only chosen by name; use --dev on your own "
+	    "machine, or isolation = none for authors you trust as yourself", said.len > 0 ? said.data : "");
+	buf_clear(&said);
 	return NULL;
 }
 

@@ -429,6 +429,7 @@ sandbox_probe(const struct conf *c, struct err *e)
 	struct plan p = { 0 };
 	struct buf script = BUF_INIT, out = BUF_INIT;
 	struct err why = ERR_INIT;
+	const char *said;
 	size_t i, n = 0;
 	int rc = -1;
 
@@ -453,8 +454,9 @@ sandbox_probe(const struct conf *c, struct err *e)
 	argv[n++] = "/bin/true";
 	argv[n] = NULL;
 	if (child_run(argv, PROBE_MS, PROBE_OUT, &out, &why) != 0) {
-		why.text[strcspn(why.text, "\n")] = '\0';
-		err_set(e, ERR_DENIED, "%.300s; %s", why.text, remedy(why.text));
+		said = strstr(why.text, "bwrap: "); /* without the shell's part of it */
+		said = said != NULL ? said : why.text;
+		err_set(e, ERR_DENIED, "%.*s; %s", (int)strcspn(said, "\n"), said, remedy(said));
 		goto out;
 	}
 	rc = 0;

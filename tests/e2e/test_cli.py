@@ -139,8 +139,9 @@ def runtime_list():
 
 
 def fails_closed():
-    r = cli('serve', '--port', '0')
+    r = cli('serve', '--port', '0', env={'PATH': os.path.join(where, 'nothing')})  # without bwrap there is no sandbox
     same(r.returncode, 78)
+    check('apt install bubblewrap' in r.stderr, r.stderr)
     check('isolation' in r.stderr, r.stderr)
 
 
