@@ -145,8 +145,9 @@ int
 answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e)
 {
 	job_id_print(&v->id, c->job);
-	/* A whole answer counts once its job is done well; a stream has to begin before its end is known. */
-	if (!v->has_result || (!v->streamed && (v->state != JOB_DONE || v->outcome != OUTCOME_OK))) {
+	/* A whole answer counts once its job is done well; a stream has to begin before its end is known, but when that is
+	 * known already and bad, an error says more than a stream that breaks off. */
+	if (!v->has_result || (v->state == JOB_DONE ? v->outcome != OUTCOME_OK : !v->streamed)) {
 		reply_outcome(v->outcome, v->error_kind, v->error_name, v->error, e);
 		add_facts(c, v);
 		return -1;

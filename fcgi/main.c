@@ -136,7 +136,7 @@ main(int argc, char **argv)
 	find_home();
 	if ((conf = conf_load(config, false, NULL, &e)) == NULL)
 		return fail(&e, EX_CONFIG);
-	conf->dev = conf->dev || dev || (getenv("AT_RUND_DEV") != NULL && strcmp(getenv("AT_RUND_DEV"), "1") == 0);
+	conf->dev = conf->dev || dev;
 	level = conf->observability.level != NULL ? log_level_parse(conf->observability.level) : LOG_INFO;
 	log_open("fcgi", level < 0 ? LOG_INFO : (enum log_level)level,
 	    conf->observability.log_format != NULL && strcmp(conf->observability.log_format, "json") == 0);

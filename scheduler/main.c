@@ -167,13 +167,15 @@ static void
 ready(void)
 {
 	const char *fd = getenv("AT_RUND_READY_FD");
+	int n;
 
 	notify("READY=1\nSTATUS=takes jobs");
 	if (fd == NULL)
 		return;
-	if (write(atoi(fd), "", 1) != 1)
+	n = (int)strtol(fd, NULL, 10);
+	if (write(n, "", 1) != 1)
 		log_warn("ready", "why=%s", log_q(strerror(errno)));
-	close(atoi(fd));
+	close(n);
 	unsetenv("AT_RUND_READY_FD");
 }
 

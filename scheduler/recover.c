@@ -117,7 +117,7 @@ kill_marked(const struct conf *c)
 	int n = 0;
 
 	while (proc != NULL && (x = readdir(proc)) != NULL) {
-		pid_t pid = (pid_t)atol(x->d_name);
+		pid_t pid = (pid_t)strtol(x->d_name, NULL, 10);
 
 		if (!isdigit((unsigned char)x->d_name[0]) || pid <= 1 || pid == getpid() || !is_marked(pid, mark))
 			continue;

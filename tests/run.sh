@@ -24,7 +24,7 @@ suite() {
 	began=$(date +%s)
 	timeout -k 20 "$limit" "$@" >"$log/$name.log" 2>&1 </dev/null
 	rc=$?
-	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log/$name.log" | tail -n 1)
+	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log/$name.log" | tail -n 1)
 	why=
 	if [ -z "$line" ]; then
 		line='0 passed, 1 failed, 0 skipped'
@@ -40,7 +40,9 @@ suite() {
 	[ $rc -eq 124 ] && why="$why (its time limit is $limit s)"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	echo "== $name: $p passed, $f failed, $s skipped ($(($(date +%s) - began)) s)"
-	grep -E '^(FAIL|skip|skipped|not ok)' "$log/$name.log" | cut -c1-600
+	grep -aE '^(FAIL|not ok)' "$log/$name.log" | cut -c1-600
+	grep -aE '^skip(ped)? ' "$log/$name.log" | cut -c1-300 | head -n 5
+	[ "$s" -le 5 ] || echo "skip ... and $((s - 5)) more: $log/$name.log"
 	[ "$f" -eq 0 ] || {
 		[ -z "$why" ] || echo "   $name $why; its end:"
 		[ -z "$why" ] || tail -n 25 "$log/$name.log" | sed 's/^/   | /'

@@ -34,8 +34,8 @@ def start():
     runner = Runner(where, bundles=bundles, sections={
         'access': {'mode': 'open'},
         'atproto': {'plc_url': hostile.url, 'handle_resolver': hostile.url, 'ports': [str(hostile.port)], 'blob': '1M',
-                    'unpacked': '1M', 'connect_timeout': '1s', 'first_byte_timeout': '1s', 'fetch_timeout': '2s'},
-        'limits': {'timeout': '6s', 'request': '64K', 'response': '256K', 'header': '16K', 'url': '2K', 'queue': '40',
+                    'unpacked': '1M', 'connect_timeout': '1s', 'first_byte_timeout': '2s', 'fetch_timeout': '3s'},
+        'limits': {'timeout': '8s', 'request': '64K', 'response': '256K', 'header': '16K', 'url': '2K', 'queue': '40',
                    'per_author': '20', 'per_bundle': '10'},
         'pool': {'max': '3', 'per_bundle': '2'},
     })
@@ -266,7 +266,8 @@ def garbage(mode):
     put('g-%s/bundle.json' % mode, '{"runtime":"application/garbage","entry":"main.txt"}')
     put('g-%s/main.txt' % mode, '# %s\n' % mode)
     a = call('%s/bundle/local/g-%s/latest/x' % (runner.url, mode), timeout=30)
-    if not a.cut:  # an answer that had begun can only be cut
+    # An answer that had begun can only be cut; of one without a byte lighttpd shows the cut by closing only.
+    if not a.cut and not (a.status == 200 and a.body == b'' and a.header('connection') == 'close'):
         named(a, (500, 502, 504, 507))
     check('evil' not in str(a.headers), a)
     same(call(runner.url + '/bundle/local/good/latest/x').text, 'good', 'the next call')

@@ -24,8 +24,8 @@ for c in tests/fuzz/fuzz_*.c; do
 		how="-max_total_time=$SECONDS_EACH"
 	fi
 	mkdir -p "$F/new/$name"
-	if "$F/$name" -runs=0 $corpus >"$F/$name.log" 2>&1 &&
-	    "$F/$name" "$how" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -artifact_prefix="$F/$name-" "$F/new/$name" $corpus \
+	if "$F/$name" -runs=0 ${corpus:+"$corpus"} >"$F/$name.log" 2>&1 &&
+	    "$F/$name" "$how" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -artifact_prefix="$F/$name-" "$F/new/$name" ${corpus:+"$corpus"} \
 	    >>"$F/$name.log" 2>&1; then
 		echo "ok $name ($(find ${corpus:+"$corpus"} -type f 2>/dev/null | wc -l) files, $(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$F/$name.log" | tail -n 1) runs)"
 		passed=$((passed + 1))
