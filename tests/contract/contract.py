@@ -307,7 +307,7 @@ def planted():
 def daemon():
     a = call(url('yard', 'inmate'), 'POST', json.dumps(['daemon', mark]).encode(), timeout=30)
     check(a.status == 200 and 'left' in a.text, a)
-    check(processes_of(mark), 'the daemon did not start')
+    until(lambda: processes_of(mark), 'the daemon starts')
     runner.cli('pool', 'drain')
     until(lambda: not processes_of(mark), 'the daemon is gone with its instance', 20)
     told('daemon', 'refused: it went with its instance', False)
@@ -317,7 +317,7 @@ def daemon():
 def killed():
     """kill -9 of the scheduler: all that it started goes, and the next one finds nothing."""
     call(url('yard', 'inmate'), 'POST', json.dumps(['daemon', mark + 'k']).encode(), timeout=30)
-    check(processes_of(mark + 'k'), 'the daemon did not start')
+    until(lambda: processes_of(mark + 'k'), 'the daemon starts')
     pids = [p for p, c in processes_of('at-rund-scheduler') if ' --role ' not in c and runner.home in environ(p)]
     for p in pids:
         os.kill(p, signal.SIGKILL)
