@@ -32,11 +32,14 @@ endif
 # ---- the rooms -------------------------------------------------------------------------------------------------
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
-           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o
+           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o \
+           lib/egress.o
 LEDGER   = lib/store.o schema.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/proof.o
-WALLS    = backends/backend.o backends/none.o backends/runtime.o lib/child.o
+OUTWARD  = lib/egress_dns.o lib/egress_relay.o
+WALLS    = backends/backend.o backends/none.o backends/sandbox.o backends/seccomp.o backends/parts.o \
+           backends/runtime.o lib/child.o
 
 FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))
 SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
@@ -47,30 +50,42 @@ SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard s
 
 L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
+L_WALLS  = -lseccomp
 L_WORLD  = -lcurl -larchive -lsodium -lresolv
 L_PROOF  = -lcrypto -lsecp256k1
 
 O        = $(addprefix $(B)/,$(1))
 LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
 
-all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/python.stamp
+all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
 $(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
 
-$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF)
+$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS) $(OUTWARD))
+	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
+
+# First inside a wall, where no library is: static, and none of our rooms but what both ends of the way out share.
+GATE     = $(patsubst %.c,%.o,$(wildcard backends/gate/*.c)) lib/egress.o $(OUTWARD) lib/err.o
+ifneq ($(SAN),1)
+STATIC   = -static -Wl,-z,relro,-z,now
+else
+STATIC   = $(LDHARDEN)
+endif
+
+$(B)/at-rund-gate: $(call O,$(GATE))
+	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
 $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium $(L_WALLS)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next
-	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) -lfcgi
+	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi
 
 # The ledger of a made-up next version, for the test of migrations.
 $(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/002_colour.sql $(SQL)
@@ -90,6 +105,10 @@ $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) lib/store_f
 $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o scheduler/fetcher.o $(GROUND) $(WORLD) $(PROOF))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
 
+$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/spawn.o lib/bundle.o lib/cid.o \
+    $(WALLS) $(GROUND))
+	$(LINK) $(L_GROUND) $(L_WALLS) -lsodium
+
 $(B)/tests/proof_make: $(call O,tests/e2e/proof_make.o tests/repo.o lib/cid.o $(GROUND) $(PROOF))
 	$(LINK) $(L_GROUND) -lsodium $(L_PROOF)
 
@@ -97,9 +116,12 @@ unit: $(B)/tests/unit-tests
 	$<
 
 # What the tests through the whole product need beside the programs; tests/run.sh is the list of suites.
-e2e-programs: $(B)/tests/fetch_probe $(B)/tests/proof_make
+e2e-programs: $(B)/tests/exits_probe $(B)/tests/fetch_probe $(B)/tests/proof_make
 e2e:
 	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh e2e
+# The doors of the walls, one line each:  make contract [WALL=none|sandbox] [WALL_USER=www-data]
+contract: all
+	@AT_RUND_BUILD=$(B) B=$(B) sh tests/contract/run.sh $(WALL)
 check:
 	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh
 lint: $(B)/schema.h
@@ -107,7 +129,7 @@ lint: $(B)/schema.h
 
 # Fuzz targets are built by clang, all of lib but the ledger with them:  make fuzz RUNS=100000
 FUZZ_CC  = clang-14
-FUZZED   = $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
+FUZZED   = $(OUTWARD) $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
 FUZZ     = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
@@ -144,7 +166,7 @@ format:
 
 MAN1 = cli/at-rund.1
 MAN5 = cli/at-rund.conf.5
-MAN8 = scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
+MAN8 = backends/gate/at-rund-gate.8 scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
 
 # An instance may not write beside its executor, so python would compile it anew at each start.
 PYCOMPILE = python3 -m compileall -q -f --invalidation-mode checked-hash
@@ -158,7 +180,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)/runtimes
 	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(B)/at-rund $(DESTDIR)$(PREFIX)/bin/at-rund
-	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(DESTDIR)$(LIBDIR)
+	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(DESTDIR)$(LIBDIR)
 	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
 	-$(PYCOMPILE) $(DESTDIR)$(DATADIR)/runtimes/python
 	cp -R contrib/examples $(DESTDIR)$(DATADIR)
@@ -176,4 +198,4 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all unit bench e2e e2e-programs check lint fuzz fuzz-programs format install uninstall clean
+.PHONY: all unit contract bench e2e e2e-programs check lint fuzz fuzz-programs format install uninstall clean

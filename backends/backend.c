@@ -8,13 +8,24 @@
 #include "lib/err.h"
 
 /* In order of strength: `auto` takes the first that works. */
-static const struct backend *const walls[] = { &backend_none };
+static const struct backend *const walls[] = { &backend_sandbox, &backend_none };
 #define WALLS (sizeof walls / sizeof walls[0])
 
 const struct backend *
 backend_at(size_t i)
 {
 	return i < WALLS ? walls[i] : NULL;
+}
+
+const struct backend *
+backend_named(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < WALLS; i++)
+		if (strcmp(walls[i]->name, name) == 0)
+			return walls[i];
+	return NULL;
 }
 
 static void
@@ -35,7 +46,10 @@ plan_clear(struct plan *p)
 	list_clear(&p->env);
 	list_clear(&p->read_only);
 	list_clear(&p->read_write);
+	list_clear(&p->args);
+	list_clear(&p->open);
 	free(p->cwd);
+	free(p->dir);
 	memset(p, 0, sizeof *p);
 }
 
@@ -67,13 +81,10 @@ none_allowed(const struct conf *c, struct err *e)
 static const struct backend *
 by_name(const struct conf *c, struct err *e)
 {
-	size_t i;
+	const struct backend *b = backend_named(c->isolation);
 
-	for (i = 0; i < WALLS; i++) {
-		if (strcmp(walls[i]->name, c->isolation) != 0)
-			continue;
-		return walls[i]->probe(c, e) == 0 ? walls[i] : NULL;
-	}
+	if (b != NULL)
+		return b->probe(c, e) == 0 ? b : NULL;
 	err_set(e, ERR_INPUT, "isolation = %s is not built into this version", c->isolation);
 	return NULL;
 }
@@ -81,20 +92,26 @@ by_name(const struct conf *c, struct err *e)
 static const struct backend *
 strongest(const struct conf *c, struct buf *why, struct err *e)
 {
+	struct buf said = BUF_INIT;
 	size_t i;
 
 	for (i = 0; i < WALLS; i++) {
 		struct err no = ERR_INIT;
 
-		if (walls[i] == &backend_none && !c->dev)
+		if (walls[i] == &backend_none && !c->dev) {
 			err_set(&no, ERR_DENIED, "it is no isolation: only by name or with --dev");
-		else if (walls[i]->probe(c, &no) == 0)
+		} else if (walls[i]->probe(c, &no) == 0) {
+			buf_clear(&said);
 			return walls[i];
+		}
+		if (walls[i] != &backend_none)
+			buf_fmt(&said, "%s%s: %.200s", said.len > 0 ? "; " : "", walls[i]->name, no.text);
 		if (why != NULL)
 			buf_fmt(why, "%s: %s\n", walls[i]->name, no.text);
 	}
-	err_set(e, ERR_INPUT, "isolation = auto: no wall works here, and none is only chosen by name; use --dev on your own "
-	    "machine, or isolation = none for authors you trust as yourself");
+	err_set(e, ERR_INPUT, "isolation = auto: no wall works here (%s), and none is only chosen by name; use --dev on your own "
+	    "machine, or isolation = none for authors you trust as yourself", said.len > 0 ? said.data : "");
+	buf_clear(&said);
 	return NULL;
 }
 

@@ -39,7 +39,19 @@ struct plan {
 	/* Landlock: directories readable, directories writable, programs' files; empty lists: not used. */
 	struct conf_list read_only, read_write;
 	bool landlock;
+	/*
+	 * What the wall's own program reads of descriptors: arguments that must not stand on a command line, each with a
+	 * NUL after it, as PLAN_ARGS_FD; then files, opened anew for reading, from PLAN_OPEN_FD on.
+	 */
+	struct conf_list args, open;
+	/* The instance's directory as the process sees it; NULL: as we do. */
+	char *dir;
+	/* The plan's process holds all others in a pid namespace: they can be counted, and die with it. */
+	bool contained;
 };
+#define PLAN_ARGS_FD  3
+#define PLAN_OPEN_FD  4
+#define PLAN_OPEN_MAX 6 /* a shell, which probes have open them, knows numbers of one digit */
 void plan_clear(struct plan *p);
 
 struct backend { /* all required */
@@ -64,5 +76,7 @@ struct backend { /* all required */
 const struct backend *backend_choose(const struct conf *c, struct buf *why, struct err *e);
 /* In order of strength; NULL past the end. */
 const struct backend *backend_at(size_t i);
+/* By its name in the config, or NULL. */
+const struct backend *backend_named(const char *name);
 
 #endif

@@ -33,11 +33,11 @@ setup_debian() {
 	build)
 		echo cmd:gcc=gcc cmd:make=make dpkg:libc6-dev dpkg:libfcgi-dev dpkg:libcjson-dev dpkg:libinih-dev \
 		    dpkg:libsqlite3-dev dpkg:libcurl4-openssl-dev dpkg:libarchive-dev dpkg:libsodium-dev \
-		    dpkg:libssl-dev dpkg:libsecp256k1-dev
+		    dpkg:libssl-dev dpkg:libsecp256k1-dev dpkg:libseccomp-dev
 		;;
 	run)
 		echo cmd:lighttpd=lighttpd cmd:curl=curl cmd:python3=python3 cmd:node=nodejs cmd:npm=npm \
-		    cmd:sqlite3=sqlite3 cmd:nix-instantiate=nix-bin dpkg:ca-certificates
+		    cmd:sqlite3=sqlite3 cmd:bwrap=bubblewrap cmd:nix-instantiate=nix-bin dpkg:ca-certificates
 		;;
 	test)
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \

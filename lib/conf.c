@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/egress.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 #include "lib/near.h"
@@ -41,6 +42,9 @@ enum type {
 	T_SIZE,
 	T_DIDS,     /* struct conf_list */
 	T_PORTS,
+	T_RULES,    /* struct conf_list of lib/egress.h's rules */
+	T_NETS,     /* and of its networks */
+	T_RESOLVER, /* char *: address or address:port */
 	T_FILES,    /* struct conf_pairs: NAME = file; the key of the table is "" */
 	T_COUNTS,   /* struct conf_pairs: warm.NAME = number; the key of the table is "warm." */
 };
@@ -174,6 +178,20 @@ static const struct key keys[] = {
 	NUMBER("atproto", "fetch_timeout", T_DURATION, atproto.fetch_timeout, "30s", 1, HOUR, "until an answer is whole", NULL),
 	NUMBER("atproto", "workers", T_INT, atproto.workers, "8", 1, 256, "fetches side by side", NULL),
 
+	TEXT("egress", "allow", T_RULES, egress.allow, NULL,
+	    "hosts that bundles may reach at all, host, *.host or host:port; not set: all public ones", NULL),
+	TEXT("egress", "deny", T_RULES, egress.deny, NULL, "hosts that no bundle may reach", NULL),
+	TEXT("egress", "allow_private", T_NETS, egress.allow_private, NULL,
+	    "networks that names may lead to although they are private", NULL),
+	TEXT("egress", "ports", T_PORTS, egress.ports, NULL, "ports that bundles may reach; not set: all", NULL),
+	TEXT("egress", "resolver", T_RESOLVER, egress.resolver, NULL,
+	    "DNS resolver asked for bundles' hosts; not set: as this machine resolves names", NULL),
+	NUMBER("egress", "connections", T_INT, egress.connections, "32", 1, 4096, "connections of an instance at once", NULL),
+	NUMBER("egress", "connect_timeout", T_DURATION, egress.connect_timeout, "10s", 100, HOUR,
+	    "until a bundle's host is resolved and connected", NULL),
+	NUMBER("egress", "idle", T_DURATION, egress.idle, "1m", 100, DAY, "how long a connection may carry nothing", NULL),
+	NUMBER("egress", "total", T_DURATION, egress.total, "1h", 100, 365 * DAY, "how long a connection may last", NULL),
+
 	TEXT("dev", "bundles", T_PATH, dev_conf.bundles, NULL,
 	    "folder of bundles served as author local, with serve --dev only", NULL),
 
@@ -249,6 +267,9 @@ expectation(const struct key *k, struct buf *out)
 		[T_BOOL] = "yes or no",
 		[T_DIDS] = "DIDs: [\"did:plc:…\", \"did:web:…\"]",
 		[T_PORTS] = "port numbers from 1 to 65535",
+		[T_RULES] = "hosts: [\"api.example.com\", \"*.example.org:8443\"]",
+		[T_NETS] = "networks: [\"10.1.0.0/16\", \"fd00::/8\"]",
+		[T_RESOLVER] = "an address such as 192.0.2.53, 192.0.2.53:5353 or \"[2001:db8::53]:5353\"",
 		[T_FILES] = "the file of a runtime definition, NAME.ini or NAME.nix",
 	};
 
@@ -355,8 +376,18 @@ is_octal(const char *s)
 }
 
 static bool
+is_resolver(const char *s)
+{
+	struct egress_rule r;
+
+	return egress_rule_parse(s, strlen(s), 53, &r, NULL) == 0 && !r.all && !r.under && r.host.family != 0;
+}
+
+static bool
 fits(const struct key *k, const char *v)
 {
+	struct egress_rule rule;
+	struct egress_net net;
 	int64_t n;
 
 	switch (k->type) {
@@ -379,6 +410,12 @@ fits(const struct key *k, const char *v)
 		return is_octal(v);
 	case T_PORTS:
 		return parse_int(v, 1, 65535, &n);
+	case T_RULES:
+		return egress_rule_parse(v, strlen(v), 0, &rule, NULL) == 0;
+	case T_NETS:
+		return egress_net_parse(v, &net, NULL) == 0;
+	case T_RESOLVER:
+		return is_resolver(v);
 	case T_PATH:
 	case T_PROGRAM:
 	case T_FILES:
@@ -554,6 +591,12 @@ out:
 	return why;
 }
 
+static bool
+is_list(const struct key *k)
+{
+	return k->type == T_DIDS || k->type == T_PORTS || k->type == T_RULES || k->type == T_NETS;
+}
+
 static const char *
 set_pair(struct parse *p, const struct key *k, const char *name, const char *v)
 {
@@ -571,7 +614,7 @@ set_pair(struct parse *p, const struct key *k, const char *name, const char *v)
 static const char *
 set(struct parse *p, const struct key *k, const char *name, const char *v, bool in_list)
 {
-	if (k->type == T_DIDS || k->type == T_PORTS)
+	if (is_list(k))
 		return v == NULL ? NULL : set_list(p, k, v, in_list);
 	if (in_list) {
 		buf_reset(&p->why);
@@ -761,7 +804,9 @@ value_clear(struct conf *c, const struct key *k)
 	case T_SIZE:
 		break;
 	case T_DIDS:
-	case T_PORTS: {
+	case T_PORTS:
+	case T_RULES:
+	case T_NETS: {
 		struct conf_list *l = field(c, k);
 
 		for (size_t i = 0; i < l->n; i++)
@@ -1044,7 +1089,9 @@ value_text(const struct conf *c, const struct key *k, struct buf *out)
 		buf_str(out, number);
 		break;
 	case T_DIDS:
-	case T_PORTS: {
+	case T_PORTS:
+	case T_RULES:
+	case T_NETS: {
 		const struct conf_list *l = at;
 
 		buf_char(out, '[');
@@ -1068,7 +1115,7 @@ value_json(const struct conf *c, const struct key *k, struct buf *out)
 	const void *at = field(c, k);
 	struct buf text = BUF_INIT;
 
-	if (k->type == T_DIDS || k->type == T_PORTS) {
+	if (is_list(k)) {
 		const struct conf_list *l = at;
 
 		buf_char(out, '[');

@@ -95,6 +95,15 @@ struct conf {
 		int64_t workers;          /* 8 fetches side by side */
 	} atproto;
 
+	struct { /* the way out of the walls: lib/egress.h says what the texts mean */
+		struct conf_list allow, deny;   /* rules; an empty allow: every name */
+		struct conf_list allow_private; /* networks that names may lead to although they are private */
+		struct conf_list ports;         /* empty: every port */
+		char *resolver;                 /* address or address:port; NULL: as the host resolves names */
+		int64_t connections;            /* 32 at once, an instance */
+		int64_t connect_timeout, idle, total; /* 10s, 60s, 1h of a connection */
+	} egress;
+
 	struct { char *bundles; } dev_conf; /* [dev] bundles = DIR: pseudo-author 'local', with --dev only */
 
 	struct {

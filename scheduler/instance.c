@@ -23,6 +23,7 @@
 #include "lib/err.h"
 #include "lib/frame.h"
 #include "lib/mem.h"
+#include "scheduler/account.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
 #include "scheduler/loop.h"
@@ -60,6 +61,7 @@ struct instance {
 	const struct runtime *runtime;
 	struct code *code;
 	char *dir, *key, *version;
+	char *inside; /* dir as the process sees it */
 	struct spawned process;
 	int listen_fd, fd;
 	bool writes; /* EPOLLOUT is wanted */
@@ -71,6 +73,10 @@ struct instance {
 	uint32_t last_number;
 	int64_t calls, used_ms, bound_ms;
 	bool was_blank, out_of_memory;
+	bool contained;           /* its processes can be counted */
+	struct account *account;
+	enum job_outcome over;    /* NONE: no limit was hit */
+	struct err over_why;
 	char why[256];
 	struct loop_timer timer;
 };
@@ -108,6 +114,8 @@ call_free(struct call *c)
 	c->job = NULL;
 	c->instance->busy--;
 	c->instance->used_ms = loop_now_ms();
+	if (c->instance->busy == 0)
+		account_busy(c->instance->account, false);
 }
 
 /* --- the end --- */
@@ -172,6 +180,10 @@ death(const struct instance *i, int status, struct err *why)
 	char how[80], limit[64];
 
 	spawn_status(status, how, sizeof how);
+	if (i->over != OUTCOME_NONE) {
+		*why = i->over_why;
+		return i->over;
+	}
 	if (i->out_of_memory) {
 		collect_limit_bytes("limits.memory", conf->limits.memory, limit, sizeof limit);
 		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's process ran out of memory while the call ran, %s",
@@ -184,6 +196,16 @@ death(const struct instance *i, int status, struct err *why)
 	else
 		err_named(why, ERR_REMOTE, "InstanceDied", "the bundle's process ended with %s while the call ran", how);
 	return OUTCOME_KILLED;
+}
+
+static void
+on_over(void *arg, enum job_outcome outcome, const struct err *why)
+{
+	struct instance *i = arg;
+
+	i->over = outcome;
+	i->over_why = *why;
+	instance_stop(i, why->text);
 }
 
 static void drain(struct instance *i);
@@ -204,6 +226,8 @@ on_exit_of(void *arg, int status)
 	pipe_close(&i->out_pipe);
 	pipe_close(&i->err_pipe);
 	loop_stop(&i->timer);
+	account_free(i->account);
+	i->account = NULL;
 	outcome = death(i, status, &why);
 	for (k = 0; k < i->places; k++) {
 		struct job *j = i->call[k].job;
@@ -236,6 +260,10 @@ got_hello(struct instance *i, const struct frame *f)
 		return;
 	}
 	loop_stop(&i->timer);
+	if (i->contained && (i->account = account_new(conf, i->process.pid, on_over, i, &e)) == NULL) {
+		instance_stop(i, e.text); /* unseen, nothing of a bundle may run there */
+		return;
+	}
 	i->state = INSTANCE_BLANK;
 	i->used_ms = loop_now_ms();
 	on->blank(i);
@@ -694,6 +722,8 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 	loop_after(&i->timer, START_MS, on_start_late, i);
 	rc = 0;
 out:
+	i->contained = plan.contained;
+	i->inside = mem_str(plan.dir != NULL ? plan.dir : i->dir);
 	plan_clear(&plan);
 	if (rc == 0)
 		return i;
@@ -711,6 +741,7 @@ instance_free(struct instance *i)
 	t = (struct task){ .instance = i->n, .runtime = i->runtime, .dir = i->dir };
 	close_socket(i);
 	loop_stop(&i->timer);
+	account_free(i->account);
 	wall->clean(conf, &t);
 	code_unref(i->code);
 	buf_clear(&i->in);
@@ -719,6 +750,7 @@ instance_free(struct instance *i)
 	buf_clear(&i->err_pipe.line);
 	free(i->call);
 	free(i->dir);
+	free(i->inside);
 	free(i->key);
 	free(i->version);
 	free(i);
@@ -753,19 +785,20 @@ add_env(struct buf *b, const struct code *code)
 int
 instance_load(struct instance *i, struct code *code, struct err *e)
 {
-	char *to = mem_fmt("%s/bundle", i->dir), *name = mem_fmt("%s/%s", code->did, code->name);
+	char *to = mem_fmt("%s/bundle", i->dir), *seen = mem_fmt("%s/bundle", i->inside), *name = mem_fmt("%s/%s", code->did, code->name);
 	struct buf b = BUF_INIT;
 	int rc = -1;
 
 	assert(i->state == INSTANCE_BLANK && i->code == NULL);
 	i->code = code_ref(code);
+	account_bind(i->account, code->bundle);
 	i->bound_ms = loop_now_ms();
 	i->was_blank = i->bound_ms - i->used_ms > 0;
 	/* Always a copy: behind this wall the bundle runs with our rights and could write through a link. */
 	if (bundle_place(code->dir, to, true, e) != 0)
 		goto out;
 	buf_str(&b, "{\"dir\":");
-	buf_json_str(&b, to);
+	buf_json_str(&b, seen);
 	buf_str(&b, ",\"entry\":");
 	buf_json_str(&b, code->entry);
 	buf_str(&b, ",\"env\":{");
@@ -786,6 +819,7 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 out:
 	buf_clear(&b);
 	free(to);
+	free(seen);
 	free(name);
 	return rc;
 }
@@ -832,7 +866,8 @@ instance_call(struct instance *i, struct job *j)
 	c->number = i->last_number;
 	c->job = j;
 	c->head = false;
-	i->busy++;
+	if (i->busy++ == 0)
+		account_busy(i->account, true);
 	i->calls++;
 	i->used_ms = loop_now_ms();
 	j->call = c->number;

@@ -29,6 +29,7 @@
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
 #include "scheduler/dispatch.h"
+#include "scheduler/egress.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/loop.h"
 #include "scheduler/recover.h"
@@ -45,7 +46,7 @@ static const char usage[] =
     "  --home DIR     directory of the ledger, bundles, keys (AT_RUND_HOME)\n"
     "  --config FILE  config.ini or config.toml\n"
     "  --dev          developer's rules (AT_RUND_DEV=1)\n"
-    "  --role ROLE    run a part of it: fetcher (the scheduler starts its parts itself)\n"
+    "  --role ROLE    run a part of it: fetcher, egress (the scheduler starts its parts itself)\n"
     "  --help, --version\n";
 
 struct options {
@@ -99,7 +100,7 @@ parse_options(int argc, char **argv, struct options *o)
 			usage_error();
 		}
 	}
-	if (optind != argc || (o->role != NULL && strcmp(o->role, "fetcher") != 0))
+	if (optind != argc || (o->role != NULL && strcmp(o->role, "fetcher") != 0 && strcmp(o->role, "egress") != 0))
 		usage_error();
 }
 
@@ -315,6 +316,16 @@ run_fetcher(const struct conf *c)
 }
 
 static int
+run_egress(const struct conf *c)
+{
+	struct egress_conf x;
+	struct err e = ERR_INIT;
+
+	open_log(c, "egress");
+	return egress_conf_fill(&x, c, &e) == 0 ? egress_main(3, &x) : fail(&e, EX_CONFIG);
+}
+
+static int
 farewell(struct store *s, int64_t run)
 {
 	struct err e = ERR_INIT;
@@ -371,7 +382,7 @@ main(int argc, char **argv)
 	parse_options(argc, argv, &o);
 	c = load_conf(&o);
 	if (o.role != NULL) {
-		rc = run_fetcher(c);
+		rc = strcmp(o.role, "egress") == 0 ? run_egress(c) : run_fetcher(c);
 		conf_free(c);
 		return rc;
 	}

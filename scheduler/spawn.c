@@ -8,6 +8,7 @@
  */
 #include "scheduler/spawn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -26,6 +28,7 @@
 #include <unistd.h>
 
 #include "backends/backend.h"
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 #include "scheduler/loop.h"
@@ -34,6 +37,7 @@
 #define FS_REFER     (1ULL << 13) /* ABI 2 */
 #define FS_TRUNCATE  (1ULL << 14) /* ABI 3 */
 #define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
+#define HIGH_FD 32 /* above whatever number the child wants it under */
 #define FS_READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define FS_ALL  ((1ULL << 13) - 1)
 #define FS_FILE (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE \
@@ -212,6 +216,8 @@ struct start {
 	char **argv, **env;
 	const struct plan *plan;
 	int null_fd, out_fd, err_fd, fd3, landlock_fd;
+	int given[PLAN_OPEN_MAX + 1]; /* for PLAN_ARGS_FD and on */
+	unsigned givens;
 	sigset_t mask;
 	pid_t parent;
 	const char *failed; /* what the child could not do, with its errno: the memory is shared */
@@ -245,6 +251,9 @@ child_run_plan(struct start *s)
 		child_fail(s, "dup2");
 	if (s->fd3 >= 0 && dup2(s->fd3, 3) < 0)
 		child_fail(s, "dup2");
+	for (i = 0; i < s->givens; i++)
+		if (dup2(s->given[i], PLAN_ARGS_FD + (int)i) < 0)
+			child_fail(s, "dup2");
 	if (s->plan->cwd != NULL && chdir(s->plan->cwd) != 0)
 		child_fail(s, "chdir");
 	for (i = 0; i < s->plan->limits; i++) {
@@ -256,7 +265,7 @@ child_run_plan(struct start *s)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (s->landlock_fd >= 0 && syscall(SYS_landlock_restrict_self, s->landlock_fd, 0) != 0)
 		child_fail(s, "landlock_restrict_self");
-	if (syscall(SYS_close_range, s->fd3 >= 0 ? 4u : 3u, ~0u, 0) != 0)
+	if (syscall(SYS_close_range, s->fd3 >= 0 ? 4u : 3u + s->givens, ~0u, 0) != 0)
 		child_fail(s, "close_range");
 	sigprocmask(SIG_SETMASK, &s->mask, NULL);
 	execve(s->argv[0], s->argv, s->env);
@@ -285,10 +294,40 @@ fork_and_exec(struct start *s)
 static int
 high_fd(int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
 
 	close(fd);
 	return high;
+}
+
+/* The arguments in a file of their own, and the plan's files, in the order of their numbers in the child. */
+static int
+open_given(const struct plan *p, struct start *s, struct err *e)
+{
+	struct buf text = BUF_INIT;
+	size_t i;
+	int fd;
+
+	if (p->args.n == 0 && p->open.n == 0)
+		return 0;
+	assert(p->open.n <= PLAN_OPEN_MAX && s->fd3 < 0);
+	for (i = 0; i < p->args.n; i++)
+		buf_add(&text, p->args.item[i], strlen(p->args.item[i]) + 1);
+	fd = high_fd(memfd_create("args", MFD_CLOEXEC));
+	if (fd >= 0)
+		s->given[s->givens++] = fd;
+	if (fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len || lseek(fd, 0, SEEK_SET) != 0) {
+		buf_clear(&text);
+		return err_errno(e, "arguments");
+	}
+	buf_clear(&text);
+	for (i = 0; i < p->open.n; i++) {
+		fd = high_fd(open(p->open.item[i], O_RDONLY | O_CLOEXEC));
+		if (fd < 0)
+			return err_errno(e, "open %s", p->open.item[i]);
+		s->given[s->givens++] = fd;
+	}
+	return 0;
 }
 
 static char **
@@ -309,7 +348,7 @@ open_output(bool pipes, int *ours, int *theirs, struct err *e)
 
 	*ours = -1;
 	if (!pipes) {
-		*theirs = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+		*theirs = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, HIGH_FD);
 		return *theirs < 0 ? err_errno(e, "dup of standard error") : 0;
 	}
 	if (pipe2(p, O_CLOEXEC) != 0)
@@ -347,12 +386,14 @@ spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, void *a
 	s.argv = vector(&p->argv);
 	s.env = vector(&p->env);
 	s.null_fd = high_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
-	s.fd3 = fd3 >= 0 ? fcntl(fd3, F_DUPFD_CLOEXEC, 10) : -1;
+	s.fd3 = fd3 >= 0 ? fcntl(fd3, F_DUPFD_CLOEXEC, HIGH_FD) : -1;
 	if (s.null_fd < 0 || (fd3 >= 0 && s.fd3 < 0)) {
 		err_errno(e, "open /dev/null");
 		goto out;
 	}
 	if (open_output(pipes, &out->out_fd, &s.out_fd, e) != 0 || open_output(pipes, &out->err_fd, &s.err_fd, e) != 0)
+		goto out;
+	if (open_given(p, &s, e) != 0)
 		goto out;
 	s.landlock_fd = landlock_prepare(p);
 	out->pid = fork_and_exec(&s);
@@ -383,6 +424,8 @@ out:
 	close_fd(s.err_fd);
 	close_fd(s.fd3);
 	close_fd(s.landlock_fd);
+	while (s.givens > 0)
+		close_fd(s.given[--s.givens]);
 	free(s.argv);
 	free(s.env);
 	return rc;

@@ -1,10 +1,11 @@
 #!/bin/sh
-# All tests, or those named:  sh tests/run.sh [unit] [san] [fuzz] [executors] [e2e] [lint] [test_NAME.py ...]
+# All tests, or those named:  sh tests/run.sh [unit] [san] [fuzz] [executors] [contract] [e2e] [lint] [test_NAME.py ...]
 #
 # A suite is a program whose last line is "N passed, N failed, N skipped".  One that does not say so, or that ends badly
 # with no failure told, counts as a failed case of its own.  The whole output of each lies in build/check/.
 cd "$(dirname "$0")/.." || exit 2
 B=${B:-build}
+export B
 MAKE=${MAKE:-make}
 jobs=$(nproc 2>/dev/null || echo 2)
 log=$B/check
@@ -13,8 +14,8 @@ rm -f "$log/totals"
 passed=0 failed=0 skipped=0
 
 E2E='test_lexicons.py test_cli.py test_fcgi_wire.py test_fetcher.py test_dev.py test_bad_input.py test_main_job.py
-test_kill.py test_demo.sh test_readme.py'
-[ $# -gt 0 ] || set -- unit san fuzz executors e2e lint
+test_kill.py test_gate.py test_demo.sh test_readme.py'
+[ $# -gt 0 ] || set -- unit san fuzz executors contract e2e lint
 
 # suite NAME LIMIT_SECONDS COMMAND...
 suite() {
@@ -78,6 +79,7 @@ for name in "$@"; do
 	san) built san SAN=1 build/san/tests/unit-tests && suite san 400 build/san/tests/unit-tests ;;
 	fuzz) built fuzz fuzz-programs && suite fuzz 300 sh tests/fuzz/replay.sh ;;
 	executors) suite executors 300 python3 tests/executors/run.py ;;
+	contract) built contract all && suite contract 900 sh tests/contract/run.sh ;;
 	lint) built lint all && suite lint 500 sh tests/lint/run.sh ;;
 	e2e)
 		built e2e all e2e-programs && for t in $E2E; do

@@ -58,6 +58,7 @@ write_bundle('py', 'main.py', PYTHON % {'file': os.path.join(ran, 'py')}, 'appli
 write_bundle('js', 'main.mjs', NODE % {'file': json.dumps(os.path.join(ran, 'js'))}, 'application/javascript+node')
 runner = Runner(where, bundles=bundles, sections={'limits': {'timeout': '15s', 'queue': '5000', 'per_author': '5000',
                                                              'per_bundle': '5000'}, 'pool': {'max': '4'}})
+runner.conf_top['isolation'] = 'none'  # handlers keep their own book in a file of the host; make contract kills behind walls
 accepted, answered, refused = [], [], []
 lock = threading.Lock()
 stopping = threading.Event()

@@ -46,7 +46,7 @@ world_open(struct world *w, const char *config, const char *record)
 	w->code = (struct code){ .refs = 1, .name = (char *)"hello", .runtime = &w->node };
 	w->code.bundle = bundle_parse(record, strlen(record), true, &e);
 	CHECK_STR(e.text, "");
-	w->rules = (struct admit_rules){ w->conf, &w->runtimes, backend_at(0) };
+	w->rules = (struct admit_rules){ w->conf, &w->runtimes, backend_named("none") };
 }
 
 static void

@@ -172,7 +172,7 @@ TEST(conf_errors_name_line_key_and_expectation)
 		{ "xyzzy = 5s\n", "config.ini:1: xyzzy: unknown key; at-rund.conf(5) lists them all\n" },
 		{ "\n[acces]\nmode = open\n", "config.ini:2: [acces]: unknown section; did you mean [access]?\n" },
 		{ "[kitchen]\n", "config.ini:1: [kitchen]: unknown section; there are access, callers, runtimes, limits, pool, "
-		    "observability, web, atproto, dev, scheduler\n" },
+		    "observability, web, atproto, egress, dev, scheduler\n" },
 		{ "isolation = fircracker\n", "config.ini:1: isolation: expected one of auto, none, sandbox, container, "
 		    "firecracker, not \"fircracker\"; did you mean firecracker?\n" },
 		{ "did = me\n", "config.ini:1: did: expected a DID such as did:plc:ewvi7nxzyoun6zhxrhs64oiz or "
@@ -253,7 +253,7 @@ TEST(conf_finds_all_problems_in_one_go)
 	CHECK(parse("port = x\n[nope]\na = 1\n[limits]\ntimeout = x\nmemory = 1G\n", &problems, &e) == NULL);
 	CHECK_STR(problems.data, "config.ini:1: port: expected a number from 0 to 65535, not \"x\"\n"
 	    "config.ini:2: [nope]: unknown section; there are access, callers, runtimes, limits, pool, observability, web, "
-	    "atproto, dev, scheduler\n"
+	    "atproto, egress, dev, scheduler\n"
 	    "config.ini:5: limits.timeout: expected a duration with its unit (ms, s, m, h, d) from 1ms to 1d, not \"x\"\n");
 	buf_clear(&problems);
 }

@@ -62,7 +62,7 @@ plan_text(const struct conf *c, const struct bundle *b)
 	struct buf out = BUF_INIT;
 	size_t i;
 
-	CHECK_INT(backend_at(0)->plan(c, &t, &p, &e), 0);
+	CHECK_INT(backend_named("none")->plan(c, &t, &p, &e), 0);
 	put_list(&out, "argv", &p.argv);
 	put_list(&out, "env", &p.env);
 	buf_fmt(&out, "cwd %s\n", p.cwd);
@@ -114,9 +114,9 @@ TEST(a_bundle_fits_a_blank_unless_its_permissions_are_flags_of_the_process)
 	struct bundle *plain = bundle("{\"write\":[\"/tmp\"]}"), *net = bundle("{\"net\":[\"a.example\"]}");
 	struct buf blank = BUF_INIT, a = BUF_INIT, b = BUF_INIT;
 
-	backend_at(0)->key(c, &deno, NULL, &blank);
-	backend_at(0)->key(c, &deno, plain, &a);
-	backend_at(0)->key(c, &deno, net, &b);
+	backend_named("none")->key(c, &deno, NULL, &blank);
+	backend_named("none")->key(c, &deno, plain, &a);
+	backend_named("none")->key(c, &deno, net, &b);
 	CHECK_STR(a.data != NULL ? a.data : "", blank.data != NULL ? blank.data : "");
 	CHECK_STR(b.data, "net=a.example;");
 	buf_clear(&blank);
@@ -137,7 +137,9 @@ TEST(the_choice_of_a_wall_fails_closed)
 		{ "[access]\nmode = open\n", false, NULL, "no wall works here" },
 		{ "[access]\nmode = open\n", true, "none", NULL },
 		{ "isolation = none\n[access]\nmode = open\n", false, "none", NULL },
-		{ "isolation = sandbox\n[access]\nmode = open\n", true, NULL, "isolation = sandbox is not built into this version" },
+		{ "isolation = sandbox\n[access]\nmode = open\n", true, NULL, "bwrap is not installed: apt install bubblewrap" },
+		{ "isolation = container\n[access]\nmode = open\n", true, NULL,
+		    "isolation = container is not built into this version" },
 		{ "isolation = none\n[access]\nmode = open\n[web]\nbind = 0.0.0.0\n", false, NULL, "web.bind = 0.0.0.0" },
 		{ "[access]\nmode = open\n[web]\nbind = 192.0.2.1\n", true, NULL, "web.bind = 192.0.2.1" },
 		{ "isolation = none\nport = 0\n[access]\nmode = open\n[web]\npublic_url = https://runner.example.com\n", false,
@@ -145,8 +147,10 @@ TEST(the_choice_of_a_wall_fails_closed)
 		{ "isolation = none\n[access]\nmode = allowlist\nallowlist = did:plc:ewvi7nxzyoun6zhxrhs64oiz\n"
 		  "[web]\nbind = 0.0.0.0\n", false, "none", NULL },
 	};
+	char *path = mem_str(getenv("PATH"));
 	size_t i;
 
+	setenv("PATH", "/nonexistent", 1); /* a host without bwrap */
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct conf *c = conf(cases[i].config);
 		struct err e = ERR_INIT;
@@ -159,4 +163,6 @@ TEST(the_choice_of_a_wall_fails_closed)
 			CHECK_STR(e.text, cases[i].says);
 		conf_free(c);
 	}
+	setenv("PATH", path, 1);
+	free(path);
 }

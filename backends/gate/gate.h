@@ -1,0 +1,60 @@
+/*
+ * at-rund-gate: the first process inside a wall, and the only way out of it (DESIGN 11).
+ *
+ *     main.c    options, the child, signals, the loop          names.c   which names there are, and their addresses
+ *     ask.c     DNS on 127.0.0.1:53                            carry.c   listeners, and connections to the egress process
+ *
+ * It decides nothing that matters: whoever takes it over has one socket to a process that checks everything again.
+ */
+#ifndef BACKENDS_GATE_GATE_H
+#define BACKENDS_GATE_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct egress_host;
+
+/* --- main.c: a loop of descriptors --- */
+
+/* Lives inside the struct it belongs to. */
+struct watch {
+	int fd;
+	void (*fn)(struct watch *w, uint32_t events);
+};
+/* false: too many, errno says so. */
+bool gate_watch(struct watch *w, uint32_t events);
+/* Frees p when nothing of this turn can mean it any more. */
+void gate_free_later(void *p);
+/* A line on standard error, which is the bundle's log; a flood is cut. */
+void gate_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int64_t gate_now_ms(void);
+
+/* --- names.c --- */
+
+/* Takes the rules, one a line; what was before is forgotten, but addresses once given stay. */
+void names_set(const char *text, size_t n);
+/* The address (host order) of a name that is allowed, 0: it is not.  Asks for fresh rules first when it must. */
+uint32_t names_address(const char *name);
+/* Whose address this is; NULL: nobody's. */
+const char *names_of(uint32_t address);
+/* Follows the egress process's rules instead of fixed ones. */
+void names_follow(const char *socket_path);
+/* Once a turn: tries again what could not be reached.  Milliseconds until it wants to be called, -1: never. */
+int names_turn(void);
+
+/* --- carry.c --- */
+
+void carry_open(const char *socket_path, int connections);
+/* Listens on this port from now on. */
+void carry_listen(int port, bool six);
+/* Gives the loopback interface this address, so that connections to it come here. */
+void carry_own(const struct egress_host *literal);
+/* Once a turn; true: there is more to do at once. */
+bool carry_turn(void);
+
+/* --- ask.c --- */
+
+bool ask_open(void); /* false, errno: no DNS here */
+
+#endif

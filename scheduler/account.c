@@ -1,0 +1,336 @@
+/*
+ * The namespace's own /proc lists exactly its processes, also those that left their parents; a descriptor of it is taken
+ * while nothing of the bundle runs and kept, so that a number used again can never lead us astray.
+ *
+ * A look costs some twenty system calls for an instance with one process: 100 ms between two while calls run are well
+ * below a hundredth of a processor, and what can be grabbed between two looks is bounded by RLIMIT_DATA below.
+ */
+#include "scheduler/account.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "lib/bundle.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+#include "scheduler/collect.h"
+#include "scheduler/loop.h"
+
+#define BUSY_MS       100
+#define IDLE_MS       1000
+#define BYTES_A_FILE  4096 /* of limits.scratch: a file for each page of it */
+#define FILES_LEAST   256
+#define DATA_SPARE    (INT64_C(1) << 30) /* address space that runtimes map writable and never touch */
+
+/* A limit in force and the key that sets it. */
+struct bound {
+	int64_t max;
+	const char *key;
+};
+
+struct account {
+	const struct conf *conf;
+	struct bound memory, tasks, cpu;
+	account_over_fn *fn;
+	void *arg;
+	int proc_fd, tmp_fd; /* inside */
+	bool busy;
+	int64_t cpu_from;    /* ticks, when the calls under way began */
+	struct loop_timer timer;
+};
+
+struct usage {
+	int64_t memory;    /* bytes */
+	int64_t tasks;
+	int64_t processes;
+	int64_t ticks;
+};
+
+/* --- reading --- */
+
+static bool
+read_at(int dir, const char *name, char *text, size_t room)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, room - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* "RssAnon:\t  1234 kB" → 1234; 0 when it is not there. */
+static int64_t
+number_after(const char *text, const char *label)
+{
+	const char *p = strstr(text, label);
+
+	return p != NULL ? strtoll(p + strlen(label), NULL, 10) : 0;
+}
+
+/* utime, stime and those of children that ended: fields 14 to 17. */
+static int64_t
+ticks_of(const char *stat)
+{
+	const char *p = strrchr(stat, ')');
+	int64_t sum = 0;
+	int i;
+
+	for (i = 2; p != NULL && i < 17; i++) {
+		p = strchr(p + 1, ' ');
+		if (p != NULL && i + 1 >= 14)
+			sum += strtoll(p + 1, NULL, 10);
+	}
+	return sum;
+}
+
+static void
+add_process(int proc, const char *pid, bool first, struct usage *u)
+{
+	char name[64], text[4096];
+
+	snprintf(name, sizeof name, "%.20s/stat", pid);
+	if (read_at(proc, name, text, sizeof text))
+		u->ticks += ticks_of(text);
+	if (first)
+		return; /* the wall's own process; its children's time was counted with it */
+	snprintf(name, sizeof name, "%.20s/status", pid);
+	if (!read_at(proc, name, text, sizeof text))
+		return;
+	u->memory += (number_after(text, "\nRssAnon:") + number_after(text, "\nRssShmem:")) * 1024;
+	u->tasks += number_after(text, "\nThreads:");
+	u->processes++;
+}
+
+/* Each page is counted once, however many share it after a fork; dear, so only who seems to be over is asked. */
+static int64_t
+shared_out(int proc, const char *pid)
+{
+	char name[64], text[4096];
+
+	snprintf(name, sizeof name, "%.20s/smaps_rollup", pid);
+	if (!read_at(proc, name, text, sizeof text))
+		return 0;
+	return (number_after(text, "\nPss_Anon:") + number_after(text, "\nPss_Shmem:")) * 1024;
+}
+
+static void
+look(const struct account *a, bool exact, struct usage *u)
+{
+	int fd = openat(a->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *x;
+
+	*u = (struct usage){ 0, 0, 0, 0 };
+	if (d == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((x = readdir(d)) != NULL) {
+		bool first = strcmp(x->d_name, "1") == 0;
+
+		if (!isdigit((unsigned char)x->d_name[0]))
+			continue;
+		if (!exact)
+			add_process(a->proc_fd, x->d_name, first, u);
+		else if (!first)
+			u->memory += shared_out(a->proc_fd, x->d_name);
+	}
+	closedir(d);
+}
+
+/* --- judging --- */
+
+static int64_t
+files_max(const struct conf *c)
+{
+	int64_t n = c->limits.scratch / BYTES_A_FILE;
+
+	return n > FILES_LEAST ? n : FILES_LEAST;
+}
+
+static bool
+over_memory(const struct account *a, const struct usage *u, struct err *why)
+{
+	int64_t max = a->memory.max, used = u->memory;
+	char limit[64], value[32];
+	struct usage exact;
+
+	if (used <= max)
+		return false;
+	if (u->processes > 1) {
+		look(a, true, &exact);
+		if (exact.memory > 0 && exact.memory <= max)
+			return false;
+		used = exact.memory > 0 ? exact.memory : used;
+	}
+	collect_limit_bytes(a->memory.key, max, limit, sizeof limit);
+	conf_size_print(used >> 20 << 20, value);
+	err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's processes used %s of memory, more than %s", value, limit);
+	return true;
+}
+
+static bool
+over_files(const struct account *a, struct err *why)
+{
+	struct statfs fs;
+	char limit[64];
+
+	if (a->tmp_fd < 0 || fstatfs(a->tmp_fd, &fs) != 0 || (int64_t)(fs.f_files - fs.f_ffree) <= files_max(a->conf))
+		return false;
+	collect_limit_bytes("limits.scratch", a->conf->limits.scratch, limit, sizeof limit);
+	err_named(why, ERR_BUSY, "ScratchLimit", "the bundle made %lld files in /tmp, more than the %lld that go with %s",
+	    (long long)(fs.f_files - fs.f_ffree), (long long)files_max(a->conf), limit);
+	return true;
+}
+
+static bool
+over_cpu(const struct account *a, const struct usage *u, struct err *why)
+{
+	int64_t max = a->cpu.max, ms = (u->ticks - a->cpu_from) * 1000 / sysconf(_SC_CLK_TCK);
+	char limit[64];
+
+	if (max <= 0 || !a->busy || ms <= max)
+		return false;
+	collect_limit_ms(a->cpu.key, max, limit, sizeof limit);
+	err_named(why, ERR_TIMEOUT, "CpuLimit", "the call used %lld ms of CPU time, more than %s", (long long)ms, limit);
+	return true;
+}
+
+static bool
+over_tasks(const struct account *a, const struct usage *u, struct err *why)
+{
+	if (u->tasks <= a->tasks.max)
+		return false;
+	err_named(why, ERR_BUSY, "ProcessLimit", "the bundle ran %lld processes and threads, more than %s = %lld",
+	    (long long)u->tasks, a->tasks.key, (long long)a->tasks.max);
+	return true;
+}
+
+static void
+on_look(void *arg)
+{
+	struct account *a = arg;
+	struct err why = ERR_INIT;
+	struct usage u;
+
+	look(a, false, &u);
+	if (over_memory(a, &u, &why))
+		a->fn(a->arg, OUTCOME_MEMORY, &why);
+	else if (over_tasks(a, &u, &why) || over_files(a, &why))
+		a->fn(a->arg, OUTCOME_KILLED, &why);
+	else if (over_cpu(a, &u, &why))
+		a->fn(a->arg, OUTCOME_TIMEOUT, &why);
+	else
+		loop_after(&a->timer, a->busy ? BUSY_MS : IDLE_MS, on_look, a);
+}
+
+/* --- the beginning and the end --- */
+
+static pid_t
+only_child(pid_t pid)
+{
+	char path[64], text[64];
+
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	return read_at(AT_FDCWD, path, text, sizeof text) ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+static void
+set_bound(pid_t pid, __rlimit_resource_t what, int64_t value)
+{
+	struct rlimit r = { (rlim_t)value, (rlim_t)value };
+
+	prlimit(pid, what, &r, NULL);
+}
+
+struct account *
+account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, struct err *e)
+{
+	pid_t first = only_child(outer), executor = first > 0 ? only_child(first) : 0;
+	struct account *a;
+	char path[64];
+
+	if (executor <= 0) {
+		err_set(e, ERR_INTERNAL, "process %d has no namespace to look into", (int)outer);
+		return NULL;
+	}
+	a = mem_alloc(sizeof *a);
+	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1,
+		.memory = { c->limits.memory, "limits.memory" }, .tasks = { c->limits.processes, "limits.processes" },
+		.cpu = { c->limits.cpu, "limits.cpu" } };
+	snprintf(path, sizeof path, "/proc/%d/root/proc", (int)first);
+	a->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(path, sizeof path, "/proc/%d/root/tmp", (int)first);
+	a->tmp_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (a->proc_fd < 0) {
+		err_errno(e, "look into the namespace of process %d", (int)outer);
+		account_free(a);
+		return NULL;
+	}
+	/* Of an ordinary user the kernel counts by namespace, with the wall's own process; of root it never does. */
+	set_bound(executor, RLIMIT_NPROC, c->limits.processes + 1);
+	set_bound(executor, RLIMIT_DATA, c->limits.memory * 2 + DATA_SPARE);
+	loop_after(&a->timer, IDLE_MS, on_look, a);
+	return a;
+}
+
+void
+account_free(struct account *a)
+{
+	if (a == NULL)
+		return;
+	loop_stop(&a->timer);
+	if (a->proc_fd >= 0)
+		close(a->proc_fd);
+	if (a->tmp_fd >= 0)
+		close(a->tmp_fd);
+	free(a);
+}
+
+static void
+lower(struct bound *b, int64_t own, const char *key)
+{
+	if (own > 0 && (b->max <= 0 || own < b->max))
+		*b = (struct bound){ own, key };
+}
+
+void
+account_bind(struct account *a, const struct bundle *b)
+{
+	if (a == NULL)
+		return;
+	lower(&a->memory, b->limits.memory_bytes, "the bundle's limits.memoryMb");
+	lower(&a->tasks, b->limits.processes, "the bundle's limits.processes");
+	lower(&a->cpu, b->limits.cpu_ms, "the bundle's limits.cpuMs");
+}
+
+void
+account_busy(struct account *a, bool busy)
+{
+	struct usage u;
+
+	if (a == NULL || a->busy == busy)
+		return;
+	a->busy = busy;
+	if (busy && a->cpu.max > 0) {
+		look(a, false, &u);
+		a->cpu_from = u.ticks;
+	}
+	/* The look that is due stays due: calls shorter than the interval cost no timer. */
+	if (busy && (a->timer.at == 0 || a->timer.due_ms > loop_now_ms() + BUSY_MS))
+		loop_after(&a->timer, BUSY_MS, on_look, a);
+}
