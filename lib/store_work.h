@@ -76,7 +76,7 @@ struct work_end {
 };
 /* running → done by the holder of the lease. */
 int work_done(struct store *s, int64_t row, int64_t lease, const struct work_end *end, int64_t now, struct err *e);
-/* queued → done in one step, for a call that somebody waits for: its admission and its start were not written (dispatch.c
+/* queued → done in one step, for a call that somebody waits for: its admission and its start were not written (scheduler/dispatch.c
  * says why that is safe). */
 struct work_whole {
 	const char *did, *cid, *runtime, *wall;

@@ -33,7 +33,7 @@ struct code {
 	bool local;                    /* of [dev] bundles: dir is a copy that goes with it */
 	struct code *next;             /* in its hash chain */
 
-	/* what dispatch.c knows of it */
+	/* what place.c and events.c know of it */
 	struct waiting *waiting;       /* its admitted jobs, NULL: none */
 	int64_t run_us;                /* what a call took lately */
 	int failures;                  /* starts that failed in a row before user code ran */

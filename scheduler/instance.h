@@ -1,6 +1,6 @@
 /*
  * One instance: a process behind a wall and the socket to its executor.  This file knows the frames and the state
- * machine of the far end; what they mean for jobs, dispatch.c decides.
+ * machine of the far end; what they mean for jobs, events.c says.
  *
  *     starting ─HELLO▶ blank ─LOAD▶ loading ─READY▶ warm ⇄ busy          any ─▶ ending ─reaped▶ gone
  *

@@ -1,0 +1,263 @@
+/*
+ * What instances do, translated into what it means for their jobs.
+ */
+#include "scheduler/events.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "backends/runtime.h"
+#include "lib/bundle.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "scheduler/catalog.h"
+#include "scheduler/collect.h"
+#include "scheduler/instance.h"
+#include "scheduler/place.h"
+#include "scheduler/shop.h"
+
+#define BROKEN_MS        3000 /* a bundle that does not load is not tried again so soon */
+
+static int64_t
+response_limit(const struct job *j, const char **key)
+{
+	int64_t own = j->code->bundle->limits.response_bytes;
+
+	*key = own > 0 && own < shop.conf->limits.response ? "the bundle's limits.responseBytes" : "limits.response";
+	return own > 0 && own < shop.conf->limits.response ? own : shop.conf->limits.response;
+}
+
+/* A running job comes to its end, by itself or by us. */
+static void
+finish(struct job *j)
+{
+	int64_t us = clock_mono_us() - j->started_us;
+
+	loop_stop(&j->timer);
+	if (j->outcome == OUTCOME_OK)
+		j->code->run_us = j->code->run_us == 0 ? us : (j->code->run_us * 7 + us) / 8;
+	turn_touch(&shop.turn, j);
+}
+
+void
+events_blank(struct instance *i)
+{
+	struct pool_entry *x = pool_of(&shop.pool, i);
+	struct err e = ERR_INIT;
+
+	if (x->code != NULL && instance_load(i, x->code, &e) != 0) {
+		log_warn("bundle cannot be placed", "instance=%lld why=%s", (long long)instance_ledger_id(i),
+		    log_q(e.text));
+		instance_stop(i, e.text);
+	} else if (x->code != NULL) {
+		turn_instance_set(&shop.turn, instance_ledger_id(i), instance_word(i), x->code->cid, 0);
+	} else {
+		turn_instance_set(&shop.turn, instance_ledger_id(i), instance_word(i), NULL, 0);
+	}
+}
+
+static void
+on_warm(struct instance *i)
+{
+	struct code *code = instance_code(i);
+
+	code->failures = 0;
+	pool_of(&shop.pool, i)->was_warm = true;
+	turn_instance_set(&shop.turn, instance_ledger_id(i), instance_word(i), code->cid, 0);
+}
+
+static void
+on_broken(struct instance *i, const struct err *why)
+{
+	struct code *code = instance_code(i);
+
+	code->broken = *why;
+	err_wrap(&code->broken, "the bundle does not load");
+	code->broken_until_ms = loop_now_ms() + BROKEN_MS;
+	log_info("bundle does not load", "cid=%s why=%s", code->cid, log_q(why->text));
+	place_fail(code, OUTCOME_ERROR, &code->broken);
+}
+
+static void
+on_head(struct instance *i, struct job *j, int status, char *headers_json)
+{
+	(void)i;
+	if (j->outcome != OUTCOME_NONE) {
+		free(headers_json);
+		return;
+	}
+	j->has_head = true;
+	j->status = status;
+	j->headers_json = headers_json;
+	turn_touch(&shop.turn, j);
+}
+
+static void
+on_body(struct instance *i, struct job *j, const char *p, size_t n)
+{
+	const char *key;
+	int64_t max = response_limit(j, &key);
+	char limit[96];
+	struct err e = ERR_INIT;
+
+	if (j->outcome != OUTCOME_NONE)
+		return;
+	j->received += (int64_t)n;
+	if (j->received > max) {
+		collect_limit_bytes(key, max, limit, sizeof limit);
+		err_named(&e, ERR_REMOTE, "OutputLimitExceeded", "the answer is larger than %s", limit);
+		turn_job_end(j, OUTCOME_OUTPUT, &e);
+		instance_abandon(i, j, EVENTS_GRACE_MS, e.text);
+		finish(j);
+		return;
+	}
+	buf_add(&j->body, p, n);
+	turn_touch(&shop.turn, j);
+}
+
+static void
+on_finished(struct instance *i, struct job *j)
+{
+	(void)i;
+	if (j->outcome != OUTCOME_NONE)
+		return;
+	turn_job_end(j, OUTCOME_OK, NULL);
+	finish(j);
+}
+
+static void
+on_failed(struct instance *i, struct job *j, const struct err *why)
+{
+	struct err e = *why;
+	enum job_outcome outcome = OUTCOME_ERROR;
+
+	(void)i;
+	if (j->outcome != OUTCOME_NONE)
+		return;
+	/* When the record lists no endpoints, only the executor knows that there is none of that name. */
+	if (j->code->bundle->any_endpoint && strcmp(e.name, "EndpointNotFound") == 0) {
+		e.kind = ERR_NOTFOUND;
+		outcome = OUTCOME_REFUSED;
+	}
+	turn_job_end(j, outcome, &e);
+	finish(j);
+}
+
+static void
+on_bad(struct instance *i, struct job *j, const struct err *why)
+{
+	struct err e = *why;
+
+	if (j->outcome != OUTCOME_NONE)
+		return;
+	e.kind = ERR_REMOTE;
+	snprintf(e.name, sizeof e.name, "BadAnswer");
+	err_wrap(&e, "the handler's answer is not one HTTP allows");
+	turn_job_end(j, OUTCOME_ERROR, &e);
+	instance_abandon(i, j, EVENTS_GRACE_MS, e.text);
+	finish(j);
+}
+
+static void
+on_freed(struct instance *i)
+{
+	(void)i; /* the end of the turn sees the free place */
+}
+
+static void
+on_log(struct instance *i, struct job *j, const char *level, const char *source, const char *text, size_t n)
+{
+	int64_t max = shop.conf->limits.log, line = shop.conf->limits.log_line, row = j != NULL ? j->w.id.row : 0;
+	struct pool_entry *x = pool_of(&shop.pool, i);
+	int64_t *logged = j != NULL ? &j->logged : x != NULL ? &x->logged : NULL;
+	bool *cut = j != NULL ? &j->log_cut : x != NULL ? &x->log_cut : NULL;
+	char notice[128], limit[64];
+
+	if (logged == NULL || *cut)
+		return;
+	if ((int64_t)n > line)
+		n = (size_t)line;
+	if (*logged + (int64_t)n > max) {
+		*cut = true;
+		collect_limit_bytes("limits.log", max, limit, sizeof limit);
+		snprintf(notice, sizeof notice, "the rest of the log is cut: %s", limit);
+		turn_log(&shop.turn, row, instance_ledger_id(i), "warn", "runner", notice, strlen(notice));
+		return;
+	}
+	*logged += (int64_t)n;
+	turn_log(&shop.turn, row, instance_ledger_id(i), level, source, text, n);
+}
+
+/* The process died under a call.  Idempotent endpoints get another try while there was no answer yet. */
+static void
+on_lost(struct instance *i, struct job *j, enum job_outcome outcome, const struct err *why)
+{
+	(void)i;
+	if (j->outcome != OUTCOME_NONE)
+		return;
+	if (j->idempotent && j->w.attempt < j->attempts && !j->streamed && !shop.draining) {
+		j->again = true;
+		loop_stop(&j->timer);
+		turn_touch(&shop.turn, j);
+		return;
+	}
+	turn_job_end(j, outcome, why);
+	finish(j);
+}
+
+static void
+on_gone(struct instance *i, const char *why)
+{
+	struct pool_entry *x = pool_of(&shop.pool, i);
+	bool never_warm = x != NULL && x->code != NULL && !x->was_warm && x->code->broken_until_ms <= loop_now_ms();
+
+	log_info("instance ended", "instance=%lld runtime=%s calls=%lld why=%s", (long long)instance_ledger_id(i),
+	    instance_runtime(i)->name, (long long)instance_calls(i), log_q(why));
+	turn_instance_set(&shop.turn, instance_ledger_id(i), "ended", NULL, instance_calls(i));
+	turn_instance_end(&shop.turn, instance_ledger_id(i), why);
+	if (never_warm && !x->retiring)
+		place_failed(x->code, why);
+	pool_remove(&shop.pool, i);
+	shop.graves = mem_grow(shop.graves, (shop.graves_n + 1) * sizeof(struct instance *));
+	shop.graves[shop.graves_n++] = i;
+}
+
+const struct instance_events events = {
+	.blank = events_blank,
+	.warm = on_warm,
+	.broken = on_broken,
+	.head = on_head,
+	.body = on_body,
+	.finished = on_finished,
+	.failed = on_failed,
+	.bad = on_bad,
+	.freed = on_freed,
+	.log = on_log,
+	.lost = on_lost,
+	.gone = on_gone,
+};
+
+void
+events_stop(struct job *j, enum job_outcome outcome, const struct err *why, int64_t grace_ms)
+{
+	if (j->outcome != OUTCOME_NONE || j->again)
+		return;
+	turn_job_end(j, outcome, why);
+	instance_abandon(j->instance, j, grace_ms, why->text);
+	finish(j);
+}
+
+void
+events_deadline(void *arg)
+{
+	struct job *j = arg;
+	struct err e = ERR_INIT;
+	char limit[96];
+
+	collect_limit_ms(j->limit_key, j->timeout_ms, limit, sizeof limit);
+	err_named(&e, ERR_TIMEOUT, "JobTimeout", "the call ran longer than %s", limit);
+	events_stop(j, OUTCOME_TIMEOUT, &e, EVENTS_GRACE_MS);
+}

@@ -1,0 +1,322 @@
+/*
+ * How jobs come in.  New rows are read in batches; whose code is known is admitted at once, the others are held until the
+ * fetcher has answered.  What an earlier run admitted, or memory could not hold, is read again when its author's turn comes.
+ */
+#include "scheduler/intake.h"
+
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/store_work.h"
+#include "scheduler/admit.h"
+#include "scheduler/catalog.h"
+#include "scheduler/collect.h"
+#include "scheduler/dev.h"
+#include "scheduler/fetch.h"
+#include "scheduler/fetcher.h"
+#include "scheduler/place.h"
+#include "scheduler/shop.h"
+
+#define HELD_MAX 1024
+
+static void
+refuse(struct job *j, const struct err *why)
+{
+	turn_job_end(j, collect_outcome(why->kind), why);
+	shop_drop(j);
+}
+
+static void
+fill_admission(struct job *j, const struct admission *a)
+{
+	shop_set_deadline(j, a->timeout_ms);
+	j->limit_key = a->limit_key;
+	j->idempotent = a->idempotent;
+	j->attempts = a->attempts;
+}
+
+static int
+admit(struct job *j, struct err *e)
+{
+	struct admit_rules rules = { shop.conf, shop.s.runtimes, shop.s.wall };
+	struct admission a;
+
+	if (admit_author(shop.conf, j->code->did, e) != 0 ||
+	    admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0)
+		return -1;
+	fill_admission(j, &a);
+	return 0;
+}
+
+static void
+fail_broken(struct job *j)
+{
+	turn_job_end(j, OUTCOME_ERROR, &j->code->broken);
+	shop_drop(j);
+}
+
+/* The bundle is known and proven: the rest of admission. */
+static void
+take_code(struct job *j, struct code *code)
+{
+	struct err e = ERR_INIT;
+
+	j->code = code_ref(code);
+	if (admit(j, &e) != 0)
+		refuse(j, &e);
+	else if (shop_late(j))
+		shop_drop(j);
+	else if (code->broken_until_ms > loop_now_ms())
+		fail_broken(j);
+	else
+		place_job(j);
+}
+
+static void
+hold(struct job *j)
+{
+	j->next = shop.held;
+	shop.held = j;
+	shop.held_n++;
+	shop_sweep_soon();
+}
+
+static void
+find_code(struct job *j)
+{
+	struct err e = ERR_INIT;
+	struct code *code = NULL;
+	const char *author = j->w.author, *name = j->w.bundle, *version = j->w.version;
+	enum catalog_found found;
+
+	if (shop.dev != NULL && strcmp(author, "local") == 0) {
+		code = dev_find(shop.dev, name, version, &e);
+		if (code == NULL)
+			refuse(j, &e);
+		else
+			take_code(j, code);
+		return;
+	}
+	found = catalog_find(shop.catalog, author, name, version, &code);
+	if (found != CATALOG_FRESH)
+		fetch_ask(shop.fetch, author, name, version, catalog_known_cid(shop.catalog, author, name, version),
+		    shop.conf->atproto.fetch_timeout);
+	if (found == CATALOG_MISSING)
+		hold(j);
+	else
+		take_code(j, code);
+}
+
+static bool
+is_held(int64_t row)
+{
+	const struct job *j;
+
+	for (j = shop.held; j != NULL; j = j->next)
+		if (j->w.id.row == row)
+			return true;
+	return false;
+}
+
+struct search {
+	int64_t row;
+	struct job *found;
+};
+
+static void
+match_row(void *arg, struct job *j)
+{
+	struct search *s = arg;
+
+	if (j->w.id.row == s->row)
+		s->found = j;
+}
+
+/* Light jobs say "queued" while they wait and run here. */
+static bool
+is_ours(int64_t row)
+{
+	struct search s = { row, NULL };
+	size_t i;
+
+	for (i = 0; i < shop.running.n; i++)
+		match_row(&s, shop.running.item[i]);
+	wait_jobs(&shop.wait, match_row, &s);
+	return s.found != NULL;
+}
+
+static void
+consider(void *arg, struct work_job *w)
+{
+	struct err e = ERR_INIT;
+	struct job *j;
+	bool his;
+
+	(void)arg;
+	if (w->id.row > shop.last_row)
+		shop.last_row = w->id.row;
+	if ((shop.held_n > 0 && is_held(w->id.row)) || (shop.rescan && is_ours(w->id.row))) {
+		work_job_clear(w);
+		return;
+	}
+	j = turn_job_new(w);
+	shop_set_deadline(j, j->w.timeout_ms);
+	his = strcmp(j->w.author, "local") == 0 || strncmp(j->w.author, "did:", 4) == 0;
+	if (shop_cancelled(j) || shop_late(j))
+		shop_drop(j);
+	else if (admit_caller(shop.conf, j->w.caller, &e) != 0 || (his && admit_author(shop.conf, j->w.author, &e) != 0))
+		refuse(j, &e);
+	else
+		find_code(j);
+}
+
+/* Returns true when there may be more. */
+bool
+intake_new(void)
+{
+	struct err e = ERR_INIT;
+	int64_t batch = shop.conf->scheduler.batch;
+	int n;
+
+	if (!shop.look || shop.draining)
+		return false;
+	if (shop.held_n >= HELD_MAX)
+		return false; /* the fetcher is behind: look again when it has answered */
+	dev_batch(shop.dev);
+	n = work_queued(shop.s.store, shop.last_row, (int)batch, consider, NULL, &e);
+	if (n < 0) {
+		log_error("read the queue", "why=%s", log_q(e.text));
+		return false;
+	}
+	shop.look = n >= batch;
+	shop.rescan = shop.rescan && shop.look;
+	return shop.look;
+}
+
+static void
+held_answer(const char *author, const char *name, const char *version, struct code *code, const struct err *why)
+{
+	struct job **p = &shop.held, *j, *mine = NULL, **tail = &mine;
+
+	while ((j = *p) != NULL) {
+		if (strcmp(j->w.author, author) != 0 || strcmp(j->w.bundle, name) != 0 ||
+		    strcmp(j->w.version, version) != 0) {
+			p = &j->next;
+			continue;
+		}
+		*p = j->next;
+		shop.held_n--;
+		j->next = NULL;
+		*tail = j;
+		tail = &j->next;
+	}
+	/* The list grew at its head: the oldest is the last. */
+	while (mine != NULL) {
+		struct job *oldest = mine, **q;
+
+		for (q = &mine, j = mine; j != NULL; j = j->next)
+			if (j->w.id.row < oldest->w.id.row)
+				oldest = j;
+		while (*q != oldest)
+			q = &(*q)->next;
+		*q = oldest->next;
+		oldest->next = NULL;
+		if (code != NULL)
+			take_code(oldest, code);
+		else
+			refuse(oldest, why);
+	}
+	shop.look = true;
+}
+
+void
+intake_fetched(void *arg, const char *author, const char *name, const char *version, struct fetcher_answer *answer,
+    const struct err *why)
+{
+	struct err e = ERR_INIT;
+	struct code *code = NULL;
+
+	(void)arg;
+	if (answer != NULL) {
+		code = catalog_take(shop.catalog, author, name, version, answer, &shop.turn, &e);
+		if (code != NULL)
+			log_info("bundle", "author=%s name=%s version=%s cid=%s identity_ms=%lld record_ms=%lld blob_ms=%lld",
+			    log_q(author), log_q(name), log_q(version), code->cid, (long long)answer->identity_ms,
+			    (long long)answer->record_ms, (long long)answer->blob_ms);
+		why = &e;
+	}
+	if (code == NULL) {
+		log_warn("fetch failed", "author=%s name=%s version=%s kind=%s why=%s", log_q(author), log_q(name),
+		    log_q(version), err_kind_name(why->kind), log_q(why->text));
+		catalog_failed(shop.catalog, author, name, version, why);
+	}
+	held_answer(author, name, version, code, why);
+}
+
+struct job *
+intake_held(int64_t row)
+{
+	struct job **p = &shop.held, *j;
+
+	while (*p != NULL && (*p)->w.id.row != row)
+		p = &(*p)->next;
+	j = *p;
+	if (j != NULL) {
+		*p = j->next;
+		j->next = NULL;
+		shop.held_n--;
+	}
+	return j;
+}
+
+/* What the ledger holds beyond memory, author by author.  Before this turn's own admissions: those are not written yet. */
+void
+intake_refill(void)
+{
+	struct wait_author *a;
+	int i;
+
+	for (i = 0; i < 32 && (a = wait_hungry(&shop.wait)) != NULL; i++) {
+		struct work_job w = { 0 };
+		struct err e = ERR_INIT;
+		struct job *j;
+
+		dev_batch(shop.dev);
+		if (work_next_admitted_of(shop.s.store, a->did, a->last_row, &w, &e) != 0) {
+			wait_sated(&shop.wait, a);
+			continue;
+		}
+		a->last_row = w.id.row;
+		j = turn_job_new(&w);
+		shop_set_deadline(j, j->w.timeout_ms);
+		if (strcmp(j->w.author, "local") == 0 && shop.dev != NULL)
+			j->code = dev_find(shop.dev, j->w.bundle, "latest", &e);
+		else
+			j->code = catalog_by_cid(shop.catalog, j->w.cid, &e);
+		if (j->code != NULL && strcmp(j->code->cid, j->w.cid) != 0) {
+			err_set(&e, ERR_INTERNAL, "the bundle's files have changed since it was admitted");
+			j->code = NULL;
+		}
+		if (j->code != NULL)
+			code_ref(j->code);
+		if (j->code == NULL || admit(j, &e) != 0)
+			refuse(j, &e);
+		else if (shop_cancelled(j) || shop_late(j))
+			shop_drop(j);
+		else
+			place_enqueue(j);
+	}
+}
+
+struct job *
+intake_take(int64_t row)
+{
+	struct search s = { row, intake_held(row) };
+
+	if (s.found != NULL)
+		return s.found;
+	wait_jobs(&shop.wait, match_row, &s);
+	if (s.found != NULL)
+		wait_remove(&shop.wait, s.found);
+	return s.found;
+}

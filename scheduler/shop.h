@@ -1,0 +1,73 @@
+/*
+ * The workshop's state, and the small decisions that all of its hands make.  Nobody but dispatch.c and the files it is made
+ * of includes this:
+ *
+ *     dispatch.c   turns, timers, orders, beginning and end
+ *     intake.c     rows and the fetcher's answers become jobs: admitted, held, or refused
+ *     place.c      jobs meet instances; instances are started and retired
+ *     events.c     what instances do
+ *     settle.c     after the commit: frames leave, bells ring, ended jobs go
+ */
+#ifndef SCHEDULER_SHOP_H
+#define SCHEDULER_SHOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/job.h"
+#include "scheduler/dispatch.h"
+#include "scheduler/loop.h"
+#include "scheduler/pool.h"
+#include "scheduler/turn.h"
+#include "scheduler/wait.h"
+
+struct catalog;
+struct checkpoint;
+struct dev;
+struct fetch;
+struct instance;
+
+struct shop {
+	struct dispatch_setup s;
+	const struct conf *conf;
+	struct catalog *catalog;
+	struct dev *dev;
+	struct fetch *fetch;
+	struct checkpoint *checkpoint;
+	struct pool pool;
+	struct wait wait;
+	struct turn turn;
+	struct turn_list running;
+	struct job *held;
+	size_t held_n;
+	struct conf_pairs warm;        /* runtime → blanks wanted; values are numbers in text */
+	struct instance **graves;      /* gone in this turn */
+	size_t graves_n;
+	int64_t last_row, last_instance_dir;
+	int64_t ticks, orders_at_ms;
+	int ringer, bell;
+	bool look, rescan, orders, draining, new_blanks;
+	struct loop_timer tick, sweep, pump, late_orders, grace, record;
+};
+
+extern struct shop shop;
+
+/* The end of a job by a reason of ours. */
+void shop_end(struct job *j, enum job_outcome outcome, enum err_kind kind, const char *name, const char *text);
+/* A job that never started: its end is written with this turn. */
+void shop_drop(struct job *j);
+/* Its time is over: then its end is set. */
+bool shop_late(struct job *j);
+/* It was cancelled before it started: then its end is set. */
+bool shop_cancelled(struct job *j);
+/* The budget runs from the moment the row was made. */
+void shop_set_deadline(struct job *j, int64_t timeout_ms);
+/* Another look at who waits, ms from now at the latest. */
+void shop_pump_in(int64_t ms);
+/* Looks for those who wait too long, soon. */
+void shop_sweep_soon(void);
+
+#endif
