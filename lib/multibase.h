@@ -25,6 +25,8 @@ long base58_print(const uint8_t *p, size_t n, char *out, size_t room);
  * out and returns 0, or returns -1 and leaves out as it was.
  */
 int base64_parse(const char *s, size_t n, struct buf *out);
+/* The same in the letters of section 5, as tokens have it: padding is refused. */
+int base64url_parse(const char *s, size_t n, struct buf *out);
 void base64_print(const uint8_t *p, size_t n, struct buf *out); /* appends, without padding */
 
 #endif
