@@ -36,7 +36,7 @@ GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/fr
            lib/egress.o
 LEDGER   = lib/store.o schema.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
-PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/proof.o
+PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/none.o backends/sandbox.o backends/seccomp.o backends/parts.o \
            backends/runtime.o lib/child.o
@@ -59,7 +59,7 @@ LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
-$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o)
+$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o lib/jwt.o lib/multibase.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
 
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS) $(OUTWARD))
