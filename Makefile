@@ -35,6 +35,8 @@ GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/fr
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o \
            lib/egress.o
 LEDGER   = lib/store.o schema.o
+FRONT    = lib/store_front.o lib/store_key.o
+WORK     = lib/store_work.o lib/store_key.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
@@ -59,10 +61,10 @@ LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
-$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) lib/store_front.o lib/jwt.o lib/multibase.o)
+$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
 
-$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) lib/store_work.o $(WORLD) $(PROOF) $(WALLS) $(OUTWARD))
+$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD))
 	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
 
 # First inside a wall, where no library is: static, and none of our rooms but what both ends of the way out share.
@@ -81,14 +83,14 @@ $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o 
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(OUTWARD) $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next
 	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi
 
 # The ledger of a made-up next version, for the test of migrations.
-$(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/002_colour.sql $(SQL)
+$(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/colour.sql $(SQL)
 	sh tests/migrate/next.sh $(@D)
 	sh schema/embed.sh $(@D) $(@D)
 $(B)/next/schema.o: $(B)/next/schema.c
@@ -98,9 +100,9 @@ $(B)/tests/open_next: $(call O,tests/migrate/open_next.o $(GROUND) lib/store.o n
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
 	$(LINK) -lfcgi
-$(B)/tests/store_bench: $(call O,tests/bench/store_bench.o $(GROUND) $(LEDGER) lib/store_front.o lib/store_work.o)
+$(B)/tests/store_bench: $(call O,tests/bench/store_bench.o $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)))
 	$(LINK) $(L_GROUND) $(L_LEDGER)
-$(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) lib/store_front.o)
+$(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) $(FRONT))
 	$(LINK) $(L_GROUND) $(L_LEDGER)
 $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o scheduler/fetcher.o $(GROUND) $(WORLD) $(PROOF))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
@@ -152,7 +154,7 @@ $(B)/schema.c $(B)/schema.h &: schema/embed.sh $(SQL)
 	sh schema/embed.sh $(B)
 $(B)/schema.o: $(B)/schema.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
-$(B)/lib/store.o $(B)/lib/store_front.o $(B)/lib/store_work.o $(B)/lib/store_desk.o \
+$(B)/lib/store.o $(call O,$(sort $(FRONT) $(WORK))) $(B)/lib/store_desk.o \
 $(B)/tests/unit/test_store.o: | $(B)/schema.h
 
 $(B)/%.o: %.c

@@ -231,6 +231,24 @@ header_prefer(const char *value, struct prefer *p)
 }
 
 bool
+header_key(const char *value, char out[HEADER_KEY_MAX + 1])
+{
+	size_t n = strlen(value), i;
+	bool quoted = n >= 2 && value[0] == '"' && value[n - 1] == '"';
+
+	value += quoted;
+	n -= quoted ? 2 : 0;
+	if (n == 0 || n > HEADER_KEY_MAX)
+		return false;
+	for (i = 0; i < n; i++)
+		if ((unsigned char)value[i] <= ' ' || (unsigned char)value[i] >= 0x7f || value[i] == '"' || value[i] == '\\')
+			return false;
+	memcpy(out, value, n);
+	out[n] = '\0';
+	return true;
+}
+
+bool
 header_host_ok(const char *host)
 {
 	size_t n = 0;

@@ -35,6 +35,11 @@ struct prefer {
 };
 void header_prefer(const char *value, struct prefer *p);
 
+/* An Idempotency-Key, as it stands or as a quoted string of structured fields (RFC 8941): 1 to 255 visible characters.
+ * False when it is none; out then holds nothing of use. */
+#define HEADER_KEY_MAX 255
+bool header_key(const char *value, char out[HEADER_KEY_MAX + 1]);
+
 /* Is it a host name or address with an optional port, and nothing else? */
 bool header_host_ok(const char *host);
 /* A method is a token of at most 16 characters (RFC 9110 9.1). */

@@ -28,6 +28,7 @@ struct invocation {
 	struct ticket ticket;
 	int64_t deadline;
 	struct prefer prefer;
+	char key[HEADER_KEY_MAX + 1]; /* Idempotency-Key, "": none */
 };
 
 static void
@@ -78,7 +79,8 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 
 	header_request(c->request->env, has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers, &v->headers);
 	*j = (struct front_job){
-		.mode = v->prefer.async ? JOB_ASYNC : JOB_SYNC,
+		/* What is called under a key is durable: whoever lost the connection asks again and must find it. */
+		.mode = v->prefer.async || v->key[0] != '\0' ? JOB_ASYNC : JOB_SYNC,
 		.author = v->target.author,
 		.bundle = v->target.bundle,
 		.version = v->target.version,
@@ -95,10 +97,25 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 		.timeout_ms = conf->limits.timeout,
 		.created_at = clock_wall_ms(),
 	};
+	if (v->key[0] != '\0') {
+		j->key = v->key;
+		j->keys_after = j->created_at - conf->jobs.keep_keys;
+	}
 	if (j->bell == NULL)
 		return -1;
 	job_nonce(j->id.nonce);
 	return 0;
+}
+
+static int
+take_key(struct call *c, struct invocation *v, struct err *e)
+{
+	const char *sent = c->request->idempotency_key;
+
+	if (sent == NULL || header_key(sent, v->key))
+		return 0;
+	return err_set(e, ERR_INPUT, "Idempotency-Key must be 1 to %d visible ASCII characters, or such a string in quotes",
+	    HEADER_KEY_MAX);
 }
 
 static bool
@@ -113,6 +130,12 @@ admitted(const struct front_view *v)
 	return v->state != JOB_QUEUED;
 }
 
+static int
+goes_on(struct err *e)
+{
+	return err_named(e, ERR_TIMEOUT, "JobTimeout", "no answer yet; the job goes on, ask again with the same Idempotency-Key");
+}
+
 /* The caller has gone or the time is over: the row must be there before it can be cancelled. */
 static int
 give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
@@ -125,6 +148,9 @@ give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
 		return -1;
 	view.id = v->ticket.job.id;
 	job_id_print(&view.id, c->job);
+	/* Under a key it goes on without this caller, who comes again for it. */
+	if (v->key[0] != '\0')
+		return goes_on(e);
 	if (why == WAITED_TIME && !v->prefer.async)
 		return answer_late(c, &view, e);
 	answer_cancel(c, &view);
@@ -203,6 +229,46 @@ out:
 	return rc;
 }
 
+/* Joins the job that came before under the same key; nobody rings for us there, so we look from time to time. */
+static int
+wait_for_twin(struct call *c, struct invocation *v, struct err *e)
+{
+	struct front_view view = { 0 };
+	bool async = v->prefer.async;
+	int64_t until = async ? clock_mono_ms() + PATIENCE_MS : v->deadline;
+	enum waited w;
+	int rc;
+
+	v->ticket.job.id = v->ticket.job.twin;
+	job_id_print(&v->ticket.job.id, c->job);
+	w = waiter_until(c->waiter, c->request, &v->ticket.job.id, until, async, true, async ? admitted : answered, &view, e);
+	if (w == WAITED_ENOUGH && async && view.admitted_at != 0) {
+		accept(c, &view);
+		rc = 0;
+	} else if (w == WAITED_ENOUGH) {
+		rc = answer_job(c, &view, v->deadline, e);
+	} else if (w == WAITED_FAILED) {
+		rc = -1;
+	} else {
+		rc = goes_on(e);
+	}
+	front_view_clear(&view);
+	return rc;
+}
+
+static int
+submit(struct call *c, struct invocation *v, struct err *e)
+{
+	writer_submit(c->door->writer, &v->ticket);
+	if (v->key[0] != '\0') {
+		if (waiter_settle(c->waiter, &v->ticket, e) != 0)
+			return -1;
+		if (v->ticket.job.met == MET_TWIN)
+			return wait_for_twin(c, v, e);
+	}
+	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
+}
+
 /* v->target is filled. */
 static int
 invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
@@ -213,7 +279,7 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	bool has_body = false;
 	int rc;
 
-	if (target_check(&v->target, conf->dev, e) != 0)
+	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0)
 		return -1;
 	if (strncmp(v->target.author, "did:", 4) != 0)
 		syntax_handle_lower(v->target.author);
@@ -226,8 +292,7 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	if (fill_job(c, v, has_body, e) != 0)
 		return -1;
 	v->deadline = clock_mono_ms() + conf->limits.timeout + GRACE_MS;
-	writer_submit(c->door->writer, &v->ticket);
-	rc = v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
+	rc = submit(c, v, e);
 	writer_leave(c->door->writer);
 	return rc;
 }

@@ -75,6 +75,7 @@ static const struct {
 	{ "RequestTimeout", 408 },
 	{ "JobCancelled", 409 },
 	{ "JobNotDone", 409 },
+	{ "IdempotencyKeyReused", 422 },
 	{ "PayloadTooLarge", 413 },
 	{ "UriTooLong", 414 },
 	{ "RateLimitExceeded", 429 },

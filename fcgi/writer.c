@@ -74,7 +74,13 @@ static void
 settle(struct writer *w, struct ticket *t, const struct err *e)
 {
 	char bell[64];
+	struct err clash = ERR_INIT;
 
+	if (e == NULL && t->job.met == MET_OTHER) {
+		err_named(&clash, ERR_INPUT, "IdempotencyKeyReused",
+		    "this Idempotency-Key was sent with another request before: another version, endpoint, method, path, query or body");
+		e = &clash;
+	}
 	if (e == NULL) {
 		atomic_store(&t->state, TICKET_DONE);
 		return;

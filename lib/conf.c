@@ -204,6 +204,9 @@ static const struct key keys[] = {
 	NUMBER("scheduler", "checkpoint_pages", T_INT, scheduler.checkpoint_pages, "1000", 10, 1000000,
 	    "pages in the database's log before they are moved over", NULL),
 	NUMBER("scheduler", "batch", T_INT, scheduler.batch, "64", 1, 4096, "jobs claimed in one turn", NULL),
+
+	NUMBER("jobs", "keep_keys", T_DURATION, jobs.keep_keys, "1d", 1 * SECOND, 365 * DAY,
+	    "how long an Idempotency-Key means its job", NULL),
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 

@@ -113,6 +113,10 @@ struct conf {
 		int64_t checkpoint_pages; /* 1000 */
 		int64_t batch;            /* 64 jobs a turn */
 	} scheduler;
+
+	struct {
+		int64_t keep_keys;        /* 1d: how long an Idempotency-Key means its job */
+	} jobs;
 };
 
 /*

@@ -457,10 +457,16 @@ run_steps(struct store *s, int64_t version, struct err *e)
 {
 	const struct schema_step *m;
 	struct identity id = { 0 };
+	int64_t at = version;
 
-	for (m = schema_migration; m->text != NULL; m++)
-		if (m->version > version && run_schema(s, m->text, m->name, e) != 0)
+	/* One after the other, none left out. */
+	for (m = schema_migration; m->text != NULL; m++) {
+		if (m->version != at + 1)
+			continue;
+		if (run_schema(s, m->text, m->name, e) != 0)
 			return -1;
+		at = m->version;
+	}
 	if (run_schema(s, schema_views, "views.sql", e) != 0 || read_identity(s, &id, e) != 0)
 		return -1;
 	if (id.version != schema_version)

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/err.h"
 #include "lib/store_internal.h"
+#include "lib/store_key.h"
 
 static int
 insert_request(struct store *s, const struct front_job *j, struct err *e)
@@ -24,8 +25,8 @@ insert_request(struct store *s, const struct front_job *j, struct err *e)
 	return store_run(s, q, e) < 0 ? -1 : 0;
 }
 
-int
-front_enqueue(struct store *s, struct front_job *j, struct err *e)
+static int
+insert_job(struct store *s, struct front_job *j, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_FRONT_ENQUEUE, e);
 
@@ -47,6 +48,19 @@ front_enqueue(struct store *s, struct front_job *j, struct err *e)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);
 	return insert_request(s, j, e);
+}
+
+int
+front_enqueue(struct store *s, struct front_job *j, struct err *e)
+{
+	j->met = MET_NOBODY;
+	if (j->key != NULL && key_meet(s, j, e) != 0)
+		return -1;
+	if (j->met != MET_NOBODY)
+		return 0;
+	if (insert_job(s, j, e) != 0)
+		return -1;
+	return j->key != NULL ? key_bind(s, j, e) : 0;
 }
 
 int

@@ -14,6 +14,12 @@ struct err;
 struct store;
 struct buf;
 
+enum front_met {
+	MET_NOBODY, /* the rows are inserted */
+	MET_TWIN,   /* the same request came before under this key: nothing is inserted */
+	MET_OTHER   /* another request came before under this key: nothing is inserted */
+};
+
 /* A call that passed the door's checks.  All strings are borrowed for the time of the call. */
 struct front_job {
 	enum job_mode mode;
@@ -27,6 +33,11 @@ struct front_job {
 	int64_t timeout_ms;
 	int64_t created_at;   /* wall, unix ms */
 	struct job_id id;     /* nonce filled by the caller (job_nonce), row by front_enqueue */
+	/* Idempotency-Key (store_key.h); NULL: none was sent */
+	const char *key;
+	int64_t keys_after;    /* older keys mean nothing */
+	enum front_met met;    /* set by front_enqueue */
+	struct job_id twin;    /* MET_TWIN: the job that the key means */
 };
 
 /* Inserts the rows of one job; call between store_begin and store_commit. */

@@ -30,6 +30,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/store_key.h"
 #include "lib/store_work.h"
 #include "scheduler/catalog.h"
 #include "scheduler/checkpoint.h"
@@ -54,6 +55,7 @@
 #define COMMIT_DELAY_MS 50
 #define LINGER_US       150    /* while all are busy, for more events to share a transaction */
 #define PRUNE_ROWS      100
+#define PRUNE_KEYS      500
 #define PRUNE_US        10000  /* of a tick */
 #define TIDY_TICKS      30
 
@@ -177,6 +179,8 @@ keep_house(void)
 		n = work_prune(shop.s.store, now - shop.conf->scheduler.keep_sync, now - shop.conf->scheduler.keep_async,
 		    PRUNE_ROWS, &e);
 	} while (n > 0 && clock_mono_us() < until);
+	if (n >= 0 && key_prune(shop.s.store, now - shop.conf->jobs.keep_keys, PRUNE_KEYS, &e) < 0)
+		n = -1;
 	/* When even the newest row went, numbers come again: those that are open may lie below. */
 	if (n >= 0 && work_last(shop.s.store, &newest, &e) == 0 && newest < shop.last_row) {
 		n = work_before_open(shop.s.store, &shop.last_row, &e);

@@ -80,6 +80,19 @@ VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, 
 INSERT INTO request (job, url, path, query, headers_json, body)
 VALUES (:job, :url, :path, :query, :headers_json, :body);
 
+-- name: front_key_find
+-- What a key means: its age, its job, whether that one was refused or given up before user code ran, and whether it was
+-- asked for by the same request.
+SELECT k.created_at, j.id, j.nonce,
+       j.state = 'done' AND j.started_at IS NULL AND j.outcome IN ('refused', 'expired', 'cancelled'),
+       j.version = :version AND j.endpoint = :endpoint AND j.method = :method AND r.path = :path AND r.query = :query
+       AND r.body IS :body
+  FROM idempotency k JOIN job j ON j.id = k.job JOIN request r ON r.job = j.id
+ WHERE k.scope = :scope AND k.caller = :caller AND k.key = :key;
+
+-- name: front_key_put
+INSERT OR REPLACE INTO idempotency (scope, caller, key, job, created_at) VALUES (:scope, :caller, :key, :job, :now);
+
 -- name: front_load
 -- Jobs not done, each count stopping at its cap.
 SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT :cap)),
@@ -387,6 +400,9 @@ DELETE FROM instance WHERE id IN (SELECT id FROM instance WHERE id > 0 ORDER BY 
 
 -- name: work_prune_orders
 DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > 0 ORDER BY id LIMIT :max) AND done_at < :before;
+
+-- name: work_prune_keys
+DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency ORDER BY id LIMIT :max) AND created_at < :before;
 
 -- name: work_prune_run
 -- The newest stays: /ready reads it.  So does a run that a job still names.

@@ -37,6 +37,23 @@ TEST(request_headers_of_the_connection_stay_outside)
 	check_request(env, -1, true, "[[\"cookie\",\"a=b\"],[\"authorization\",\"Bearer x\"]]");
 }
 
+TEST(idempotency_keys_are_read_plain_and_quoted)
+{
+	char key[HEADER_KEY_MAX + 1], longest[HEADER_KEY_MAX + 2];
+
+	CHECK(header_key("8e03978e-40d5-43dd-bc93-6894a57f9324", key));
+	CHECK_STR(key, "8e03978e-40d5-43dd-bc93-6894a57f9324");
+	CHECK(header_key("\"abc\"", key));
+	CHECK_STR(key, "abc");
+	CHECK(!header_key("", key) && !header_key("\"\"", key) && !header_key("a b", key) && !header_key("a\"b", key));
+	CHECK(!header_key("a\\b", key) && !header_key("k\xc3\xa4", key) && !header_key("\"", key));
+	memset(longest, 'k', sizeof longest);
+	longest[HEADER_KEY_MAX + 1] = '\0';
+	CHECK(!header_key(longest, key));
+	longest[HEADER_KEY_MAX] = '\0';
+	CHECK(header_key(longest, key));
+}
+
 static bool
 leaves(const char *name, int status, bool sandbox)
 {

@@ -75,6 +75,22 @@ says(const char *path, const char *text, const char *want)
 	free(got);
 }
 
+/* The version of open_next. */
+static int
+next(void)
+{
+	return store_schema_version() + 1;
+}
+
+static void
+says_version(const char *path, int version)
+{
+	char *want = mem_fmt("%d\n", version);
+
+	says(path, "PRAGMA user_version", want);
+	free(want);
+}
+
 static void
 change(const char *path, const char *text)
 {
@@ -103,7 +119,7 @@ static const char shape[] =
 TEST(a_migrated_ledger_is_like_a_fresh_one_and_keeps_its_rows)
 {
 	const char *dir = t_tmpdir();
-	char *path = todays(dir, "old.db"), *fresh = mem_fmt("%s/fresh.db", dir), *copy = mem_fmt("%s.before-2", path);
+	char *path = todays(dir, "old.db"), *fresh = mem_fmt("%s/fresh.db", dir), *copy = mem_fmt("%s.before-%d", path, next());
 	char *want;
 
 	CHECK_STR(open_next(path), "ok");
@@ -112,14 +128,43 @@ TEST(a_migrated_ledger_is_like_a_fresh_one_and_keeps_its_rows)
 	want = ask(fresh, shape);
 	CHECK(strstr(want, "colour") != NULL && strstr(want, "v_jobs") != NULL);
 	says(path, shape, want);
-	says(path, "PRAGMA user_version", "2\n");
+	says_version(path, next());
 	says(path, "SELECT verb, colour FROM orders", "drain|grey\n");
 	says(path, "PRAGMA integrity_check", "ok\n");
-	says(copy, "PRAGMA user_version", "1\n");
+	says_version(copy, store_schema_version());
 	says(copy, "SELECT verb FROM orders", "drain\n");
 	says(copy, "PRAGMA integrity_check", "ok\n");
 	free(want);
 	free(copy);
+	free(fresh);
+	free(path);
+}
+
+TEST(a_ledger_of_the_first_version_becomes_like_a_fresh_one)
+{
+	const char *dir = t_tmpdir();
+	char *path = mem_fmt("%s/first.db", dir), *fresh = todays(dir, "fresh.db"), *want, *first;
+	struct err e = ERR_INIT;
+	struct store *s;
+	sqlite3 *db = NULL;
+
+	first = t_read_file("tests/migrate/001_first.sql", NULL);
+	CHECK(first != NULL);
+	CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+	CHECK_INT(sqlite3_exec(db, "PRAGMA auto_vacuum = INCREMENTAL", NULL, NULL, NULL), SQLITE_OK);
+	CHECK_INT(sqlite3_exec(db, first, NULL, NULL, NULL), SQLITE_OK);
+	CHECK_INT(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+	CHECK_INT(sqlite3_exec(db, "INSERT INTO orders (verb, created_at) VALUES ('drain', 1)", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	s = store_open(path, STORE_WORK, &e);
+	CHECK_STR(e.text, "");
+	store_close(s);
+	want = ask(fresh, shape);
+	says(path, shape, want);
+	says(path, "SELECT verb FROM orders", "drain\n");
+	says(path, "PRAGMA integrity_check", "ok\n");
+	free(want);
+	free(first);
 	free(fresh);
 	free(path);
 }
@@ -133,7 +178,7 @@ TEST(a_migration_that_fails_changes_nothing)
 	CHECK(strstr(open_next(path), "nothing was changed") != NULL);
 	is = ask(path, shape);
 	CHECK_STR(is, was);
-	says(path, "PRAGMA user_version", "1\n");
+	says_version(path, store_schema_version());
 	free(is);
 	free(was);
 	free(path);
@@ -141,12 +186,15 @@ TEST(a_migration_that_fails_changes_nothing)
 
 TEST(a_newer_ledger_is_refused_by_today_s_programs)
 {
-	char *path = todays(t_tmpdir(), "new.db");
+	char *path = todays(t_tmpdir(), "new.db"), *version = mem_fmt("is of version %d", next());
+	char *copy = mem_fmt(".before-%d", next());
 	struct err e = ERR_INIT;
 
 	CHECK_STR(open_next(path), "ok");
 	CHECK(store_open(path, STORE_WORK, &e) == NULL);
-	CHECK(strstr(e.text, "is of version 2") != NULL && strstr(e.text, ".before-2") != NULL);
+	CHECK(strstr(e.text, version) != NULL && strstr(e.text, copy) != NULL);
+	free(copy);
+	free(version);
 	free(path);
 }
 

@@ -1,0 +1,150 @@
+"""Jobs that last: keys, tasks, retries, schedules, callbacks, turns; behind lighttpd and Apache."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kit import *  # noqa: E402,F403
+
+NODE = 'application/javascript+node'
+t = Cases()
+where = scratch()
+pds = runner = alice = None
+fronts = {}
+
+# Handlers write their starts to a file of their own.
+CODE = b"""
+import fs from 'node:fs';
+const note = (name) => fs.appendFileSync('%s/' + name, 'x');
+const sleep = (ms) => new Promise((d) => setTimeout(d, ms));
+
+export async function slow(r) {
+  const u = new URL(r.url);
+  note(u.searchParams.get('note'));
+  await sleep(Number(u.searchParams.get('ms') ?? 0));
+  return new Response('made ' + (await r.text()), { status: 201, headers: { 'x-own': 'yes' } });
+}
+export function fails(r) { note(new URL(r.url).searchParams.get('note')); throw new Error('on purpose'); }
+"""
+
+
+def starts(name):
+    try:
+        return os.path.getsize(os.path.join(where, 'notes', name))
+    except OSError:
+        return 0
+
+
+def setup():
+    global pds, runner, alice
+    notes = os.path.join(where, 'notes')
+    os.makedirs(notes)
+    os.chmod(notes, 0o777)
+    pds = Pds(where)
+    alice = pds.account('alice.test')
+    alice.deploy('jobs', CODE % notes.encode(), 'application/javascript', runtime=NODE, entry='main.mjs',
+                 endpoints={'slow': {}, 'fails': {}})
+    runner = Runner(where, user='www-data', did=alice.did, handle=alice.handle, sections={
+        'access': {'mode': 'allowlist', 'allowlist': [alice.did]},
+        'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]},
+        'limits': {'timeout': '20s'}, 'pool': {'max': '6'},
+    })
+    runner.conf_top['isolation'] = 'none'
+    runner.init().start()
+    fronts['lighttpd'] = lighttpd(where, runner.socket)
+    fronts['apache'] = apache(where, runner.socket)
+    until(lambda: call(url('slow', '?note=warm-up'), 'POST', b'').status == 201, 'the bundle answers', 60)
+
+
+def url(endpoint, rest='', base=None, bundle='jobs'):
+    return '%s/bundle/%s/%s/latest/%s%s' % (base or runner.url, alice.did, bundle, endpoint, rest)
+
+
+def done(job, wait=20):
+    a = call('%s/xrpc/dev.at-run.getJob?id=%s&wait=%d' % (runner.url, job, wait))
+    same((a.status, a.json.get('state')), (200, 'done'), a)
+    return a.json
+
+
+# ---- Idempotency-Key ----
+
+def keyed(base, key, rest, body=b'it', prefer=None, endpoint='slow', method='POST'):
+    headers = [('Idempotency-Key', key)] + ([('Prefer', prefer)] if prefer else [])
+    return call(url(endpoint, rest, base), method, body, headers)
+
+
+def key_once(base):
+    note, key = word(), word()
+    first = keyed(base, key, '?note=%s' % note)
+    second = keyed(base, '"%s"' % key, '?note=%s' % note)
+    for a in (first, second):
+        same((a.status, a.text, a.header('x-own')), (201, 'made it', 'yes'), a)
+    same(second.header('at-run-job'), first.header('at-run-job'))
+    same(starts(note), 1, 'starts')
+    third = keyed(base, key, '?note=%s' % note, prefer='respond-async')
+    same((third.status, third.header('at-run-job')), (202, first.header('at-run-job')), third)
+
+
+def key_running(base):
+    """Who comes while it runs waits for the same answer; who was cut off finds it again."""
+    note, key = word(), word()
+    rest = '?ms=1500&note=%s' % note
+    got = []
+    crowd = [threading.Thread(target=lambda: got.append(keyed(base, key, rest))) for _ in range(4)]
+    host, port, target = split(url('slow', rest, base))
+    with socket.create_connection((host, port), timeout=10) as s:
+        s.sendall(b'POST %s HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: %s\r\nContent-Length: 2\r\n\r\nit'
+                  % (target.encode(), key.encode()))
+        until(lambda: starts(note) == 1, 'it has started')
+    for c in crowd:
+        c.start()
+    for c in crowd:
+        c.join(60 * SLOW)
+    same([(a.status, a.text) for a in got], [(201, 'made it')] * 4, got)
+    same(len({a.header('at-run-job') for a in got}), 1)
+    same(starts(note), 1, 'starts')
+
+
+def key_other(base):
+    note, key = word(), word()
+    same(keyed(base, key, '?note=' + note).status, 201)
+    for a in (keyed(base, key, '?note=%s&x=1' % note), keyed(base, key, '?note=' + note, b'other'),
+              keyed(base, key, '?note=' + note, method='PUT'), keyed(base, key, '/more?note=' + note)):
+        same((a.status, a.error), (422, 'IdempotencyKeyReused'), a)
+    same(starts(note), 1, 'starts')
+    a = keyed(base, 'two words', '?note=' + note)
+    same((a.status, a.error), (400, 'InvalidRequest'), a)
+
+
+def key_failure():
+    """What failed after it started is told again, not tried again; what never ran may be tried again."""
+    note, key = word(), word()
+    for _ in range(2):
+        a = keyed(None, key, '?note=' + note, endpoint='fails')
+        same((a.status, a.error), (500, 'HandlerFailed'), a)
+    same(starts(note), 1, 'starts')
+    for _ in range(2):
+        same(keyed(None, key + 'x', '', endpoint='missing').status, 404)
+    rows = runner.sql("SELECT count(*) FROM job WHERE endpoint = 'missing'")
+    same(rows, [(2,)])
+
+
+def leaves_nothing():
+    for w in fronts.values():
+        w.stop()
+    same(runner.stop(), 0, 'exit status of serve: ' + runner.tail(800))
+    until(lambda: not processes_of(runner.home), 'every process is gone: %s' % processes_of(runner.home))
+    same(runner.sql('PRAGMA integrity_check'), [('ok',)])
+
+
+picked, t.pick = t.pick, []
+t.run('a real PDS, a bundle, at-rund serve, lighttpd and Apache', setup)
+t.pick = picked
+if runner is not None and runner.p and len(fronts) == 2:
+    for name, front in fronts.items():
+        t.run('behind %s: the same key and request is the same job' % name, key_once, front.url)
+        t.run('behind %s: a key joins the running job, a lost caller finds it again' % name, key_running, front.url)
+        t.run('behind %s: the same key and another request is 422' % name, key_other, front.url)
+    t.run('a key holds failures after the start, and no refusals', key_failure)
+    t.pick = []
+    t.run('stop leaves no process, a whole database', leaves_nothing)
+t.end()

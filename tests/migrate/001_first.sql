@@ -1,0 +1,207 @@
+-- The ledger of at-rund.  This file is what a fresh database gets; migrate/NNN_why.sql brings an older one to
+-- the same shape (a test compares the two).  People read the views (views.sql), which are stable; the tables are not.
+--
+-- Rules of the house: STRICT tables, states are words with a CHECK, times are unix milliseconds (UTC) and end in _at,
+-- durations end in _ms, JSON stands only in columns that end in _json (no CHECK json_valid: SQLite 3.40 takes it for
+-- unsafe in a schema it was told not to trust).  Secrets in clear never come here.
+--
+-- Where each call writes, a CHECK is a chain of OR: for IN with three words or more SQLite makes a table at each write.
+--
+-- The life of a job (lib/job.c holds the same table; a test compares them):
+--
+--     queued ──▶ admitted ──▶ running ──▶ done          done carries the outcome and never changes again
+--        │          │  ▲         │         ▲
+--        │          │  └─ again ─┘         │            again: only what was never started, or idempotent endpoints
+--        └──────────┴─ refused, expired, cancelled ┘
+
+PRAGMA application_id = 0x61747264;          -- "atrd", for file(1) and for us; embed.sh adds user_version
+
+-- What this database is: schema facts and the runner's own small memory.
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row for each time a scheduler took the lock.  A lease is void when its run is over.
+CREATE TABLE run (
+  id         INTEGER PRIMARY KEY,
+  pid        INTEGER NOT NULL,
+  boot       TEXT    NOT NULL,              -- boot id of the machine: monotonic times mean nothing without it
+  version    TEXT    NOT NULL,              -- of at-rund
+  started_at INTEGER NOT NULL,
+  seen_at    INTEGER NOT NULL,              -- heartbeat, every few seconds; /ready looks at it
+  draining   INTEGER NOT NULL DEFAULT 0 CHECK (draining IN (0, 1)),
+  ended_at   INTEGER                        -- NULL: running, or killed
+) STRICT;
+
+-- One invocation: a row.  Bodies stand in request and result, so that a change of state rewrites only this short row.
+CREATE TABLE job (
+  id          INTEGER PRIMARY KEY,          -- order of acceptance
+  nonce       TEXT    NOT NULL,             -- 128 random bits in hex; the public id is "<id>-<nonce>"
+  mode        TEXT    NOT NULL CHECK (mode IN ('sync', 'async')),  -- sync: somebody waits; async: 202, durable
+  state       TEXT    NOT NULL DEFAULT 'queued'
+              CHECK (state = 'queued' OR state = 'admitted' OR state = 'running' OR state = 'done'),
+  outcome     TEXT
+              CHECK (outcome = 'ok' OR outcome = 'error' OR outcome = 'timeout' OR outcome = 'memory'
+                  OR outcome = 'output' OR outcome = 'killed' OR outcome = 'refused' OR outcome = 'lost'
+                  OR outcome = 'expired' OR outcome = 'cancelled'),
+  author      TEXT    NOT NULL,             -- DID, or 'local'; until admission as the URL said it, perhaps a handle
+  bundle      TEXT    NOT NULL,             -- name
+  version     TEXT    NOT NULL,             -- 'latest', a version, or a CID
+  endpoint    TEXT    NOT NULL,
+  method      TEXT    NOT NULL,
+  caller      TEXT,                         -- DID proven by a service token, NULL: anonymous
+  client      TEXT    NOT NULL,             -- address of the HTTP client as the web server saw it
+  timeout_ms  INTEGER NOT NULL,             -- the whole budget, from created_at
+  bell        TEXT,                         -- whom to ring when something happens to this job
+  did         TEXT,                         -- the author, known since admission
+  cid         TEXT,                         -- of the bundle record, fixed at admission: what runs
+  runtime     TEXT,
+  wall        TEXT,
+  instance    INTEGER,                      -- instance.id
+  start       TEXT    CHECK (start = 'warm' OR start = 'blank' OR start = 'cold'),
+  idempotent  INTEGER NOT NULL DEFAULT 0 CHECK (idempotent IN (0, 1)),
+  attempt     INTEGER NOT NULL DEFAULT 0,   -- how often it was given to an instance
+  run         INTEGER,                      -- run.id of the scheduler that holds it
+  lease       INTEGER NOT NULL DEFAULT 0,   -- grows with each start; only its holder may write the result
+  lease_until INTEGER,                      -- monotonic milliseconds of run.boot
+  cancel      INTEGER NOT NULL DEFAULT 0 CHECK (cancel IN (0, 1)),  -- somebody asked to stop it
+  created_at  INTEGER NOT NULL,
+  admitted_at INTEGER,
+  started_at  INTEGER,
+  done_at     INTEGER,
+  error_kind  TEXT,                         -- lib/err.h: input denied notfound busy remote timeout internal
+  error_name  TEXT,                         -- XRPC error name
+  error       TEXT,                         -- what happened, which limit, its value, the key that sets it
+  CHECK ((state = 'done') = (outcome IS NOT NULL)),
+  CHECK ((state = 'done') = (done_at IS NOT NULL))
+) STRICT;
+
+-- The only index, of the few jobs that are not done: it changes when a job comes and when it ends, and with nothing
+-- between, since each page more costs every call.  New jobs are found by their id.
+CREATE INDEX job_open ON job (author, id, bundle) WHERE done_at IS NULL;
+
+-- A job that is done never changes, and only the arrows of the picture exist.  (AFTER costs a call half of what BEFORE does,
+-- which has to read the row anew; ROLLBACK and not ABORT, because for the latter SQLite keeps a copy of every page that an
+-- UPDATE touches.)
+CREATE TRIGGER job_next AFTER UPDATE OF state ON job
+WHEN NOT ((OLD.state = 'queued'   AND NEW.state IN ('admitted', 'done'))
+       OR (OLD.state = 'admitted' AND (NEW.state = 'running' OR NEW.state = 'queued' OR NEW.state = 'done'))
+       OR (OLD.state = 'running'  AND NEW.state IN ('admitted', 'done')))
+BEGIN
+  SELECT RAISE(ROLLBACK, 'no such change of a job''s state');
+END;
+
+-- What the caller sent; written once with the job, dropped by pruning.
+CREATE TABLE request (
+  job          INTEGER PRIMARY KEY,
+  url          TEXT NOT NULL,               -- as the caller wrote it, with scheme and host
+  path         TEXT NOT NULL,               -- rest after the endpoint, '' or '/more/path'
+  query        TEXT NOT NULL,               -- raw, without '?'
+  headers_json TEXT NOT NULL,               -- [["name","value"],...], names in lower case
+  body         BLOB
+) STRICT;
+
+-- What the handler answered.  A stream has streamed = 1, no body here, and its bytes in chunk.
+CREATE TABLE result (
+  job          INTEGER PRIMARY KEY,
+  status       INTEGER NOT NULL,
+  headers_json TEXT NOT NULL,
+  streamed     INTEGER NOT NULL CHECK (streamed IN (0, 1)),
+  body         BLOB
+) STRICT;
+
+CREATE TABLE chunk (
+  job  INTEGER NOT NULL,
+  seq  INTEGER NOT NULL,                    -- 0, 1, 2, ...
+  data BLOB    NOT NULL,
+  PRIMARY KEY (job, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What handlers print.  job NULL: while an instance loaded a bundle.
+CREATE TABLE log (
+  id       INTEGER PRIMARY KEY,
+  job      INTEGER,
+  instance INTEGER,
+  at       INTEGER NOT NULL,
+  level    TEXT    NOT NULL CHECK (level = 'error' OR level = 'warn' OR level = 'info' OR level = 'debug'),
+  source   TEXT    NOT NULL CHECK (source = 'console' OR source = 'stdout' OR source = 'stderr' OR source = 'runner'),
+  text     TEXT    NOT NULL
+) STRICT;
+CREATE INDEX log_job ON log (job, id);
+
+-- Bundles as they were fetched: the record and where its code lies unpacked.  Immutable but for the times.
+CREATE TABLE bundle (
+  cid         TEXT PRIMARY KEY,             -- of the record
+  did         TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  uri         TEXT NOT NULL,
+  runtime     TEXT NOT NULL,                -- MIME type as the record or the blob says
+  code        TEXT NOT NULL,                -- CID of the blob
+  bytes       INTEGER NOT NULL,             -- size of the blob
+  dir         TEXT NOT NULL,                -- below the home
+  record_json TEXT NOT NULL,
+  fetched_at  INTEGER NOT NULL,
+  used_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX bundle_author ON bundle (did, name);
+
+-- Which record a version means at the moment: refreshed in the background, kept while a PDS is down.
+CREATE TABLE version (
+  did        TEXT NOT NULL,
+  name       TEXT NOT NULL,
+  version    TEXT NOT NULL,
+  cid        TEXT NOT NULL,                 -- bundle.cid
+  checked_at INTEGER NOT NULL,              -- when the PDS last said so
+  PRIMARY KEY (did, name, version)
+) STRICT, WITHOUT ROWID;
+
+-- Handles and whose they are.
+CREATE TABLE author (
+  handle     TEXT PRIMARY KEY,
+  did        TEXT NOT NULL,
+  pds        TEXT NOT NULL,
+  checked_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Live (and lately dead) runtime processes, containers and microVMs.  The next start cleans up by this table.
+CREATE TABLE instance (
+  id         INTEGER PRIMARY KEY,
+  run        INTEGER NOT NULL,
+  runtime    TEXT    NOT NULL,
+  wall       TEXT    NOT NULL,
+  state      TEXT    NOT NULL CHECK (state = 'warm' OR state = 'busy' OR state = 'blank' OR state = 'loading'
+                                             OR state = 'starting' OR state = 'ended'),
+  pid        INTEGER,
+  pid_start  INTEGER,                       -- field 22 of /proc/pid/stat: a pid alone may be somebody else's by now
+  cid        TEXT,                          -- bundle it is bound to, for life
+  calls      INTEGER NOT NULL DEFAULT 0,
+  started_at INTEGER NOT NULL,
+  used_at    INTEGER NOT NULL,
+  ended_at   INTEGER,
+  why        TEXT                           -- why it ended
+) STRICT;
+CREATE INDEX instance_live ON instance (id) WHERE ended_at IS NULL;
+
+-- Runtimes as the scheduler found them at its start.
+CREATE TABLE runtime (
+  name       TEXT PRIMARY KEY,
+  mime_json  TEXT NOT NULL,
+  version    TEXT,                          -- what the command said of itself
+  wall       TEXT,                          -- NULL: cannot run
+  missing    TEXT,                          -- why it cannot
+  concurrency INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What a person or a program wants of the scheduler.  It answers in the same row.  args_json by verb:
+--   cancel {"job":42}   warm {"runtime":"node","n":2}   drain, stop-instances {"runtime":"node"} or {}
+--   forget {"did":"did:...","name":"hello"}
+CREATE TABLE orders (
+  id         INTEGER PRIMARY KEY,
+  verb       TEXT    NOT NULL CHECK (verb IN ('cancel', 'drain', 'warm', 'stop-instances', 'forget')),
+  args_json  TEXT    NOT NULL DEFAULT '{}',
+  created_at INTEGER NOT NULL,
+  done_at    INTEGER,
+  note       TEXT
+) STRICT;
+CREATE INDEX orders_open ON orders (id) WHERE done_at IS NULL;
