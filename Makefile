@@ -185,7 +185,7 @@ install: all
 	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(DESTDIR)$(LIBDIR)
 	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
 	-$(PYCOMPILE) $(DESTDIR)$(DATADIR)/runtimes/python
-	cp -R contrib/examples $(DESTDIR)$(DATADIR)
+	cp -R contrib/examples contrib/web $(DESTDIR)$(DATADIR)
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8

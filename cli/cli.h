@@ -99,5 +99,6 @@ int cmd_status(struct cli *c);
 int cmd_config_check(struct cli *c);
 int cmd_config_show(struct cli *c);
 int cmd_version(struct cli *c);
+int cmd_web_config(struct cli *c);
 
 #endif

@@ -23,6 +23,7 @@
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
+#include "cli/place.h"
 #include "cli/supervise.h"
 #include "lib/buf.h"
 #include "lib/child.h"
@@ -223,7 +224,7 @@ lighttpd_text(const struct serve *s, struct buf *b)
 	const struct conf *c = s->conf;
 	bool six = strchr(c->web.bind, ':') != NULL;
 
-	buf_str(b, "# Written by at-rund serve at each start.  For a lighttpd of your own see contrib/lighttpd.\n"
+	buf_str(b, "# Written by at-rund serve at each start.  For a lighttpd of your own see at-rund web-config.\n"
 	    "server.modules = ( \"mod_fastcgi\" )\n"
 	    "server.document-root = ");
 	quoted(b, c->run_dir);
@@ -273,33 +274,6 @@ write_lighttpd(struct serve *s, struct err *e)
 
 /* ---- programs ---- */
 
-/* One of ours: beside this program in the build tree, else where it was installed.  Allocated, or NULL. */
-static char *
-find_ours(const char *name, struct err *e)
-{
-	char exe[4096], *slash, *path = NULL;
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-
-	if (n > 0) {
-		exe[n] = '\0';
-		slash = strrchr(exe, '/');
-		path = mem_fmt("%.*s/%s", (int)(slash - exe), exe, name);
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-		path = mem_fmt("%.*s/../lib/at-rund/%s", (int)(slash - exe), exe, name);
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	path = mem_fmt("%s/%s", AT_RUND_LIBDIR, name);
-	if (access(path, X_OK) == 0)
-		return path;
-	free(path);
-	err_set(e, ERR_NOTFOUND, "%s is neither beside at-rund nor in %s", name, AT_RUND_LIBDIR);
-	return NULL;
-}
-
 /* lighttpd lies in /usr/sbin, which is not in everybody's PATH. */
 static char *
 find_lighttpd(const struct conf *c, struct err *e)
@@ -329,7 +303,7 @@ static int
 assemble(struct serve *s, struct crew *w, struct err *e)
 {
 	const struct conf *c = s->conf;
-	char *scheduler = find_ours("at-rund-scheduler", e), *door = scheduler != NULL ? find_ours("at-rund.fcgi", e) : NULL;
+	char *scheduler = place_program("at-rund-scheduler", e), *door = scheduler != NULL ? place_program("at-rund.fcgi", e) : NULL;
 	char *lighttpd = door != NULL && c->port != 0 ? find_lighttpd(c, e) : NULL;
 	char *config = (char *)"--config";
 	int rc = -1;

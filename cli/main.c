@@ -54,6 +54,13 @@ const struct command cli_commands[] = {
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },
 	{ "bundle show", "CID | AUTHOR/NAME", 1, 1, "", "one bundle with its record",
 	    "at-rund bundle show did:plc:ewvi7nxzyoun6zhxrhs64oiz/hello\n", NULL, cmd_bundle_show },
+	{ "web-config", "SERVER", 1, 1, "base=", "the lines that put this runner behind your web server",
+	    "at-rund web-config nginx > /etc/nginx/snippets/at-rund.conf\n"
+	    "at-rund web-config lighttpd --base /run\n"
+	    "at-rund web-config htaccess > ~/public_html/.htaccess\n",
+	    "SERVER           lighttpd, nginx, caddy, apache, cgi (Apache without FastCGI), or for a shared host\n"
+	    "                 htaccess, htaccess-fcgid, htaccess-cgi\n"
+	    "--base /PATH     below this path, instead of web.base_path; / for none\n", cmd_web_config },
 	{ "config check", "[FILE]", 0, 1, "", "read the config through, tell every problem",
 	    "at-rund config check\nat-rund config check ./config.toml\n", NULL, cmd_config_check },
 	{ "config show", "", 0, 0, "", "every value in force and where it came from", "at-rund config show\n", NULL,

@@ -358,8 +358,8 @@ is_address(const char *s)
 	return inet_pton(AF_INET, s, bytes) == 1 || inet_pton(AF_INET6, s, bytes) == 1;
 }
 
-static bool
-is_base(const char *s)
+bool
+conf_base_ok(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -408,7 +408,7 @@ fits(const struct key *k, const char *v)
 	case T_ADDRESS:
 		return is_address(v);
 	case T_BASE:
-		return is_base(v);
+		return conf_base_ok(v);
 	case T_OCTAL:
 		return is_octal(v);
 	case T_PORTS:

@@ -143,6 +143,8 @@ void conf_template(struct buf *out);
 /* "30s" "5m" "1h" "7d" "250ms" → ms; "64K" "6M" "1G" → bytes; -1 when malformed. */
 int64_t conf_duration_parse(const char *s);
 int64_t conf_size_parse(const char *s);
+/* Whether s may be web.base_path: "" or "/run". */
+bool conf_base_ok(const char *s);
 /* The shortest form that reads back as the same value: "30s", "6M". */
 void conf_duration_print(int64_t ms, char out[32]);
 void conf_size_print(int64_t bytes, char out[32]);

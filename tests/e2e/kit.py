@@ -504,6 +504,7 @@ def installed(where, user):
         for name in ('at-rund', 'at-rund-scheduler', 'at-rund.fcgi'):
             shutil.copy2(os.path.join(BUILD, name), build)
         shutil.copytree(os.path.join(ROOT, 'backends', 'runtimes'), os.path.join(where, 'backends', 'runtimes'))
+        shutil.copytree(os.path.join(ROOT, 'contrib', 'web'), os.path.join(where, 'contrib', 'web'))
         deno = shutil.which('deno', path=clean_env()['PATH'])
         if deno:
             deno = os.path.realpath(deno)
@@ -594,9 +595,9 @@ class Runner:
         self.p = None
         return rc
 
-    def cli(self, *args, timeout=60.0):
+    def cli(self, *args, timeout=60.0, env=None):
         who = {'user': self.user, 'group': self.user, 'extra_groups': []} if self.user else {}
-        return subprocess.run([os.path.join(self.build, 'at-rund')] + list(args), env=self.env, cwd=self.where,
+        return subprocess.run([os.path.join(self.build, 'at-rund')] + list(args), env={**self.env, **(env or {})}, cwd=self.where,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * SLOW, **who)
 
     @property
@@ -629,44 +630,25 @@ def program(*names):
     raise Skipped('%s is not installed' % names[0])
 
 
-# The paths that the snippets in contrib/ show; the tests put their own in.
-SHOWN = {'socket': '/run/at-rund/fcgi.sock', 'home_socket': '/home/you/.at-rund/run/fcgi.sock',
-         'libdir': '/usr/local/lib/at-rund', 'state': '/var/lib/at-rund'}
-
-
-def snippet(name, **values):
-    """The snippet that stands in contrib/, with our paths in place of those it shows."""
-    with open(os.path.join(ROOT, 'contrib', name)) as f:
-        text = f.read()
-    for k, v in values.items():
-        check(SHOWN[k] in text, 'contrib/%s does not show %s' % (name, SHOWN[k]))
-        text = text.replace(SHOWN[k], v)
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith('#')]
-    left = [v for v in SHOWN.values() if any(v in line for line in lines)]
-    check(not left, 'contrib/%s has paths nobody replaced: %s' % (name, left))
-    return text
-
-
-def way(text, n):
-    """contrib/htaccess holds several ways; the lines of one of them, no longer commented out."""
-    parts = re.split(r'^# --- ?', text, flags=re.M)
-    part = [p for p in parts if p.startswith('%d. ' % n)][0]
-    lines = [line[1:] if re.match(r'#[A-Z]', line) else line for line in part.splitlines()[1:]]
-    return '\n'.join(line for line in lines if not line.startswith('#')) + '\n'
-
-
 class Web:
     """A web server with a directory of its own, in front of a FastCGI socket (or starting the program itself)."""
 
-    def __init__(self, kind, where, sock, base=''):
-        self.kind, self.base, self.sock = kind, base, sock
+    def __init__(self, kind, where, runner):
+        self.kind, self.runner = kind, runner
         self.dir = tempfile.mkdtemp(prefix='web-%s-' % kind, dir=where)
         os.chmod(self.dir, 0o755)
         for d in ('', 'logs', 'www', 'tmp'):
             os.makedirs(os.path.join(self.dir, d), exist_ok=True)
         self.port = free_port()
-        self.url = 'http://127.0.0.1:%d' % self.port
+        self.root = 'http://127.0.0.1:%d' % self.port
+        self.url = self.root + runner.base
         self.p = None
+
+    def snippet(self, name=None):
+        """Exactly what `at-rund web-config` prints for this runner."""
+        r = self.runner.cli('web-config', name or self.kind, env={'AT_RUND_WEB_PUBLIC_URL': self.root})
+        check(r.returncode == 0 and not r.stderr, 'web-config', self.kind, r.stderr)
+        return r.stdout
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -688,27 +670,27 @@ class Web:
             self.p = None
 
 
-def lighttpd(where, sock, base=''):
-    w = Web('lighttpd', where, sock, base)
-    text = snippet('lighttpd.conf', socket=sock)
-    return w.launch([program('lighttpd'), '-D', '-f', w.put('lighttpd.conf', '''
+def lighttpd(where, runner):
+    w = Web('lighttpd', where, runner)
+    return w.launch([program('lighttpd'), '-D', '-f', w.put('lighttpd.conf', """
 server.port = %d
 server.bind = "127.0.0.1"
 server.document-root = "%s"
 server.errorlog = "%s"
 server.pid-file = "%s"
 server.upload-dirs = ( "%s" )
-%s
-''' % (w.port, w.path('www'), w.path('logs', 'error.log'), w.path('pid'), w.path('tmp'), text))])
+include "%s"
+""" % (w.port, w.path('www'), w.path('logs', 'error.log'), w.path('pid'), w.path('tmp'),
+       w.put('at-rund.conf', w.snippet())))])
 
 
-def nginx(where, sock, base=''):
-    w = Web('nginx', where, sock, base)
-    w.put('at-rund.conf', snippet('nginx.conf', socket=sock))
+def nginx(where, runner):
+    w = Web('nginx', where, runner)
+    w.put('at-rund.conf', w.snippet())
     for name in ('fastcgi_params', 'fastcgi.conf', 'mime.types'):
         if os.path.exists('/etc/nginx/' + name):
             os.symlink('/etc/nginx/' + name, w.path(name))
-    return w.launch([program('nginx'), '-c', w.put('nginx.conf', '''
+    return w.launch([program('nginx'), '-c', w.put('nginx.conf', """
 daemon off;
 %s
 worker_processes 1;
@@ -728,22 +710,21 @@ http {
 		include at-rund.conf;
 	}
 }
-''' % ('user root;' if os.geteuid() == 0 else '', w.path('pid'), w.path('logs', 'error.log'), w.path('tmp'), w.path('tmp'),
+""" % ('user root;' if os.geteuid() == 0 else '', w.path('pid'), w.path('logs', 'error.log'), w.path('tmp'), w.path('tmp'),
        w.path('tmp'), w.path('tmp'), w.path('tmp'), w.port, w.path('www'))), '-e', w.path('logs', 'start.log')])
 
 
-def caddy(where, sock, base=''):
-    w = Web('caddy', where, sock, base)
-    text = snippet('caddy.conf', socket=sock)
-    name = 'runner.example.com {'
-    check(name in text, 'contrib/caddy.conf does not show', name)
-    text = text.replace(name, 'http://127.0.0.1:%d, http://localhost:%d {\n\tbind 127.0.0.1' % (w.port, w.port))
-    return w.launch([program('caddy'), 'run', '--adapter', 'caddyfile', '--config', w.put('Caddyfile', '''
+def caddy(where, runner):
+    w = Web('caddy', where, runner)
+    return w.launch([program('caddy'), 'run', '--adapter', 'caddyfile', '--config', w.put('Caddyfile', """
 {
 	admin off
 	auto_https off
+	default_bind 127.0.0.1
 }
-%s''' % text)], env=clean_env(HOME=w.dir, XDG_DATA_HOME=w.path('tmp'), XDG_CONFIG_HOME=w.path('tmp')))
+import %s
+""" % w.put('at-rund.conf', w.snippet()))],
+        env=clean_env(HOME=w.dir, XDG_DATA_HOME=w.path('tmp'), XDG_CONFIG_HOME=w.path('tmp')))
 
 
 MODULES = '/usr/lib/apache2/modules'
@@ -753,7 +734,7 @@ def apache_preamble(w, modules):
     for m in modules:
         if not os.path.exists('%s/mod_%s.so' % (MODULES, m)):
             raise Skipped('apache has no mod_%s here' % m)
-    return '''
+    return """
 ServerRoot "%s"
 ServerName localhost
 Listen 127.0.0.1:%d
@@ -768,69 +749,84 @@ StartServers 1
 <Directory />
 	AllowOverride None
 </Directory>
-''' % (w.dir, w.port, w.path('pid'), w.path('logs', 'error.log'), w.path('tmp'), w.path('tmp'), w.path('www')) + ''.join(
+""" % (w.dir, w.port, w.path('pid'), w.path('logs', 'error.log'), w.path('tmp'), w.path('tmp'), w.path('www')) + ''.join(
         'LoadModule %s_module %s/mod_%s.so\n' % (m, MODULES, m) for m in modules) + (
         'TypesConfig /dev/null\n' if 'mime' in modules else '')
 
 
-def apache(where, sock, base=''):
+def start_apache(w, text, user=None):
+    """user: who runs it when the tests run as root; without, Apache itself becomes www-data."""
+    if os.geteuid() == 0 and not user:
+        text = 'User www-data\nGroup www-data\n' + text
+    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=user)
+
+
+def apache(where, runner):
     """mod_proxy_fcgi."""
-    w = Web('apache', where, sock, base)
-    text = apache_preamble(w, ['mpm_event', 'authz_core', 'proxy', 'proxy_fcgi']) + snippet('apache.conf', socket=sock)
-    user = 'User www-data\nGroup www-data\n' if os.geteuid() == 0 else ''
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', user + text)])
+    w = Web('apache', where, runner)
+    return start_apache(w, apache_preamble(w, ['mpm_event', 'authz_core', 'proxy', 'proxy_fcgi']) + w.snippet())
 
 
-def shared_host(kind, where, modules):
-    """An Apache as a shared host has it: the server's own config loads modules and allows .htaccess."""
-    w = Web(kind, where, None)
-    return w, apache_preamble(w, ['mpm_event', 'authz_core', 'mime', 'rewrite'] + modules) + '''
+def shared_host(kind, where, runner, modules):
+    """An Apache as a shared host has it: the server's own config loads modules and allows .htaccess; the snippet lies
+    in the directory of the URL."""
+    w = Web(kind, where, runner)
+    site = w.path('www' + runner.base)
+    os.makedirs(site, exist_ok=True)
+    text = w.snippet()
+    with open(os.path.join(site, '.htaccess'), 'w') as f:
+        f.write(text)
+    return w, site, text, apache_preamble(w, ['mpm_event', 'authz_core', 'mime', 'rewrite'] + modules) + """
 <Directory "%s">
 	AllowOverride All
 	Require all granted
 </Directory>
-''' % w.path('www')
+""" % w.path('www')
 
 
-def htaccess_proxy(where, sock, user=None):
-    """Way 1 of contrib/htaccess: the program runs already, mod_proxy_fcgi speaks to it."""
-    w, text = shared_host('htaccess', where, ['proxy', 'proxy_fcgi'])
-    with open(w.path('www', '.htaccess'), 'w') as f:
-        f.write(way(snippet('htaccess', home_socket=sock), 1))
-    text = ('User www-data\nGroup www-data\n' if os.geteuid() == 0 else '') + text
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)])
+def starter(path, text):
+    """The two lines that the comment of a snippet shows."""
+    lines = re.findall(r'^#     (#!/bin/sh|exec .*)$', text, re.M)
+    check(len(lines) == 2, text)
+    with open(path, 'w') as f:
+        f.write('\n'.join(lines) + '\n')
+    os.chmod(path, 0o755)
+
+
+def htaccess_proxy(where, runner):
+    """The program runs already, mod_proxy_fcgi speaks to it."""
+    w, _, _, text = shared_host('htaccess', where, runner, ['proxy', 'proxy_fcgi'])
+    return start_apache(w, text)
 
 
 def htaccess_fcgid(where, runner):
-    """Way 2: mod_fcgid starts the program.  Everything runs as the runner's user, as suexec would have it."""
-    w, text = shared_host('fcgid', where, ['fcgid'])
+    """mod_fcgid starts the program.  Everything runs as the runner's user, as suexec would have it."""
+    w, site, snippet, text = shared_host('htaccess-fcgid', where, runner, ['fcgid'])
     text += 'FcgidIPCDir "%s"\nFcgidProcessTableFile "%s"\nFcgidMaxRequestLen 16777216\n' % (
         w.path('tmp', 'ipc'), w.path('tmp', 'shm'))
+    text += 'FcgidInitialEnv AT_RUND_DEV 1\n' if runner.dev else ''
     os.makedirs(w.path('tmp', 'ipc'))
-    with open(w.path('www', '.htaccess'), 'w') as f:
-        f.write(way(snippet('htaccess', home_socket='unused'), 2))
-    starter(w.path('www', 'at.fcgi'), runner)
+    starter(os.path.join(site, 'at.fcgi'), snippet)
     give(w.dir, runner.user)
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=runner.user)
+    return start_apache(w, text, runner.user)
+
+
+def htaccess_cgi(where, runner):
+    """Plain CGI from a directory of the user's."""
+    w, site, snippet, text = shared_host('htaccess-cgi', where, runner, ['env', 'cgid'])
+    text += 'ScriptSock "%s"\n' % w.path('tmp', 'cgid.sock') + ('SetEnv AT_RUND_DEV 1\n' if runner.dev else '')
+    starter(os.path.join(site, 'at.cgi'), snippet)
+    give(w.dir, runner.user)
+    return start_apache(w, text, runner.user)
 
 
 def apache_cgi(where, runner):
     """Plain CGI: a process a request."""
-    w = Web('cgi', where, None)
-    os.makedirs(w.path('lib'), exist_ok=True)
-    starter(w.path('lib', 'at-rund.fcgi'), runner)
+    w = Web('cgi', where, runner)
     text = apache_preamble(w, ['mpm_event', 'authz_core', 'env', 'alias', 'cgid']) + 'ScriptSock "%s"\n' % w.path(
-        'tmp', 'cgid.sock') + snippet('apache-cgi.conf', libdir=w.path('lib'), state=runner.home)
+        'tmp', 'cgid.sock') + ('SetEnv AT_RUND_DEV 1\n' if runner.dev else '') + w.snippet()
     give(w.dir, runner.user)
-    return w.launch([program('apache2'), '-D', 'FOREGROUND', '-f', w.put('apache.conf', text)], user=runner.user)
-
-
-def starter(path, runner):
-    """The two lines that contrib/htaccess describes."""
-    with open(path, 'w') as f:
-        f.write('#!/bin/sh\nexec %s/at-rund.fcgi --config %s/config.ini%s\n'
-                % (runner.build, runner.home, ' --dev' if runner.dev else ''))
-    os.chmod(path, 0o755)
+    return start_apache(w, text, runner.user)
 
 
 def give(path, user):

@@ -129,6 +129,28 @@ def configs():
     same(error_json(cli('status', '--config', bad, '--json'))['error'], 'InvalidRequest')
 
 
+def web_configs():
+    """What is printed works: test_main_job.py; here the words, and the values that come from the config."""
+    env = {'AT_RUND_WEB_LISTEN': '/run/x/fcgi.sock', 'AT_RUND_LIMITS_REQUEST': '10M', 'AT_RUND_LIMITS_TIMEOUT': '2m'}
+    r = cli('web-config', 'nginx', env=env)
+    same((r.returncode, r.stderr), (0, ''))
+    for line in ('fastcgi_pass unix:/run/x/fcgi.sock;', 'client_max_body_size 12288k;', 'fastcgi_read_timeout 150s;',
+                 'location ^~ / {'):
+        check(line in r.stdout, line, r.stdout)
+    check('@' not in r.stdout, r.stdout)
+    r = cli('web-config', 'lighttpd', '--base', '/r.n')
+    check('"^/r\\.n(/|$)"' in r.stdout and 'web.base_path' in r.stderr, r.stdout, r.stderr)
+    same(as_json(cli('web-config', 'caddy', '--json', env={'AT_RUND_WEB_BASE_PATH': '/run'}))['base'], '/run')
+    for words, hint in ((('iis',), 'there are: lighttpd, nginx'), (('nginx', '--base', 'run'), 'a path such as /run'),
+                        (('nginx', '--base', '/a b'), 'a path such as /run')):
+        r = cli('web-config', *words)
+        same((r.returncode, r.stdout), (64, ''), words)
+        check(hint in r.stderr, r.stderr)
+    r = cli('web-config', 'nginx', env={'AT_RUND_WEB_LISTEN': '/run/a b; return 200/fcgi.sock'})
+    same((r.returncode, r.stdout), (65, ''))
+    check('web.listen' in r.stderr, r.stderr)
+
+
 def runtime_list():
     found = {r['name']: r for r in as_json(cli('runtime', 'list', '--json', env={'AT_RUND_DEV': '1'}))['runtimes']}
     for name in ('node', 'python'):
@@ -334,6 +356,7 @@ t.run('mistakes get a hint and exit 64', typos)
 t.run('without a home every command says what to do', no_config)
 t.run('init makes a home and overwrites nothing', inits)
 t.run('config check and show', configs)
+t.run('web-config prints what the config says, and refuses what a web server would misread', web_configs)
 t.run('runtime list works without a scheduler', runtime_list)
 t.run('serve without --dev fails closed when only none is there', fails_closed)
 t.run('serve starts everything and says so', starts)

@@ -12,7 +12,7 @@ LANGUAGES = ('deno', 'node', 'python')
 
 t = Cases()
 where = scratch()
-pds = runner = alice = None
+pds = runner = based = alice = None
 cids = {}
 
 
@@ -141,25 +141,42 @@ EVERY = [json_answer, html_answer, binary_down, binary_up, chunked_up, streaming
          inspect, nothing]
 
 
-def through(name, make, live=True):
-    """All of it in all languages through one web server."""
+def through(name, make, of, live=True, languages=LANGUAGES):
+    """All of it through one web server, started with what `at-rund web-config` prints."""
+    name += ' at ' + (of.base or '/')
     if not t.wanted('through ' + name) and t.pick:
         return
     made = []
 
     def up():
-        made.append(make())
-    t.run('through %s: starts with the snippet of contrib/' % name, up)
+        made.append(make(where, of))
+    t.run('through %s: starts with what web-config prints' % name, up)
     if not made:
         return
-    for language in LANGUAGES:
+    for language in languages:
         for fn in EVERY:
             label = 'through %s: %s, %s' % (name, language, fn.__name__.replace('_', ' '))
-            if fn is streaming:
-                t.run(label, fn, made[0].url, language, live)
-            else:
-                t.run(label, fn, made[0].url, language)
+            t.run(label, fn, made[0].url, language, *([live] if fn is streaming else []))
+    if of.base:
+        t.run('through %s: nothing above it, Location below it' % name, below, made[0])
     made[0].stop()
+
+
+def below(w):
+    a = call(url(w.root, 'node', 'json'))
+    check(a.header('at-run-job') is None and 'runtime' not in a.text, 'without the base path:', a)
+    a = call(url(w.url, 'node', 'json'), 'POST', b'', [('Prefer', 'respond-async')])
+    check('/run/job/' in (a.header('location') or ''), a)
+
+
+def through_own(_where, _runner):
+    """The lighttpd of at-rund serve."""
+    return type('Own', (), {'url': runner.url, 'stop': lambda self: None})()
+
+
+SERVERS = (('lighttpd', lighttpd, True), ('apache', apache, True), ('caddy', caddy, True), ('nginx', nginx, True),
+           ('.htaccess with mod_proxy_fcgi', htaccess_proxy, False), ('.htaccess with mod_fcgid', htaccess_fcgid, False),
+           ('.htaccess with mod_cgid', htaccess_cgi, True), ('plain CGI', apache_cgi, True))
 
 
 # ---- names and versions ----
@@ -295,23 +312,16 @@ def stranger():
 
 
 def with_base():
+    global based
     based = Runner(where, name='based', user='www-data', did=alice.did, handle=alice.handle, sections={
         'access': {'mode': 'allowlist', 'allowlist': [alice.did]},
         'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]},
-        'web': {'base_path': '/run'}})
+        'limits': {'timeout': '20s'}, 'web': {'base_path': '/run'}})
     based.init().start()
-    try:
-        for make in (lighttpd, nginx, apache, caddy):
-            w = make(where, based.socket)
-            try:
-                same(call(url(w.url + '/run', 'node', 'json')).status, 200, make.__name__)
-                same(call(url(w.url, 'node', 'json')).status, 404, make.__name__ + ' without the base path')
-                a = call(url(w.url + '/run', 'node', 'json'), 'POST', b'', [('Prefer', 'respond-async')])
-                check('/run/job/' in (a.header('location') or ''), a)
-            finally:
-                w.stop()
-    finally:
-        based.stop()
+
+
+def without_base():
+    same(based.stop(), 0, 'exit status of serve: ' + based.tail(800))
 
 
 def ledger():
@@ -341,14 +351,9 @@ t.picked, t.pick = t.pick, []
 t.run('a real PDS, an account, bundles in three languages, and at-rund serve', setup)
 t.pick = t.picked
 if runner is not None and runner.p:
-    through('serve', lambda: type('Own', (), {'url': runner.url, 'stop': lambda self: None})())
-    through('lighttpd', lambda: lighttpd(where, runner.socket))
-    through('apache', lambda: apache(where, runner.socket))
-    through('caddy', lambda: caddy(where, runner.socket))
-    through('nginx', lambda: nginx(where, runner.socket))
-    through('.htaccess with mod_proxy_fcgi', lambda: htaccess_proxy(where, runner.socket), live=False)
-    through('.htaccess with mod_fcgid', lambda: htaccess_fcgid(where, runner), live=False)
-    through('plain CGI', lambda: apache_cgi(where, runner))
+    through('serve', through_own, runner)
+    for name, make, live in SERVERS:
+        through(name, make, runner, live, LANGUAGES if make in (lighttpd, apache, caddy, nginx) else ('node',))
     t.run('an author is named by handle', by_handle)
     t.run('a version is named by its record key', by_version)
     t.run('a version is named by its CID', by_cid)
@@ -363,7 +368,11 @@ if runner is not None and runner.p:
     t.run('the card, health and ready', card)
     t.run('what handlers print is in the log of the job', log_lines)
     t.run('an author who is not listed is refused', stranger)
-    t.run('a runner below a path, behind four web servers', with_base)
+    t.run('a runner below a path', with_base)
+    if based is not None:
+        for name, make, live in SERVERS:
+            through(name, make, based, live, ('node',))
+        t.run('the runner below a path stops', without_base)
     t.run('the ledger reads like one', ledger)
     t.run('stop leaves no process, no open job, a whole database', leaves_nothing)
 print('test_main_job: %.0f s' % (time.monotonic() - began))

@@ -73,10 +73,13 @@ def installed():
                        capture_output=True, text=True, timeout=120)
     same(r.returncode, 0, r.stderr)
     for path in ('usr/bin/at-rund', 'usr/lib/at-rund/at-rund-scheduler', 'usr/lib/at-rund/at-rund.fcgi',
-                 'usr/share/at-rund/runtimes/node/executor.mjs', 'usr/share/man/man1/at-rund.1',
+                 'usr/share/at-rund/runtimes/node/executor.mjs', 'usr/share/at-rund/web/nginx.conf', 'usr/share/man/man1/at-rund.1',
                  'usr/share/man/man5/at-rund.conf.5', 'usr/share/man/man8/at-rund-scheduler.8'):
         check(os.path.exists(os.path.join(top, path)), path)
-    same(subprocess.run([os.path.join(top, 'usr/bin/at-rund'), '--version'], capture_output=True).returncode, 0)
+    program = os.path.join(top, 'usr/bin/at-rund')
+    same(subprocess.run([program, '--version'], capture_output=True).returncode, 0)
+    r = subprocess.run([program, 'web-config', 'cgi'], env=clean_env(AT_RUND_HOME=where), capture_output=True, text=True)
+    check(top + '/usr/lib/at-rund/at-rund.fcgi' in r.stdout, r.stdout, r.stderr)
 
 
 def files_it_names():
@@ -84,8 +87,8 @@ def files_it_names():
         text = f.read()
     for room in re.findall(r'^\| `(\w+)/` \|', text, re.M):
         check(os.path.isdir(os.path.join(ROOT, room)), room)
-    for name in re.findall(r'\| `([a-z-]+(?:\.conf)?)`', section('Behind your web server')):
-        check(os.path.exists(os.path.join(ROOT, 'contrib', name)), name)
+    words = re.findall(r'\| `([a-z-]+)` \|', section('Behind your web server'))
+    same(sorted(w + '.conf' for w in words), sorted(os.listdir(os.path.join(ROOT, 'contrib', 'web'))))
     for room, first in re.findall(r'^\| `(\w+/)` \|.*\| `([\w.]+)`', text, re.M):
         check(os.path.exists(os.path.join(ROOT, room, first)), room + first)
 
