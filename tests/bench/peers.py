@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 
+from kit import free_port, wait_url, wrk
+
 WORKERD = '''using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [ (name = "main", worker = (modules = [ (name = "worker", esModule = embed "worker.mjs") ],
@@ -32,7 +34,7 @@ def write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
-def run(args, kids, table, work, wrk, free_port, wait_url):
+def run(args, kids, table, work):
     modules = packages()
     d = os.path.join(work, 'peers')
     os.makedirs(d)
