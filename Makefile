@@ -43,6 +43,7 @@ OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/none.o backends/sandbox.o backends/seccomp.o backends/parts.o \
            backends/runtime.o lib/child.o
 
+FETCHER  = $(patsubst %.c,%.o,$(wildcard scheduler/fetcher*.c))
 FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))
 SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
 CLI      = $(patsubst %.c,%.o,$(wildcard cli/*.c))
@@ -104,7 +105,7 @@ $(B)/tests/store_bench: $(call O,tests/bench/store_bench.o $(GROUND) $(LEDGER) $
 	$(LINK) $(L_GROUND) $(L_LEDGER)
 $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) $(FRONT))
 	$(LINK) $(L_GROUND) $(L_LEDGER)
-$(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o scheduler/fetcher.o $(GROUND) $(WORLD) $(PROOF))
+$(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(WORLD) $(PROOF))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
 
 $(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/spawn.o lib/bundle.o lib/cid.o \

@@ -60,13 +60,26 @@ refused(const char *pds, const struct http_reply *reply, struct err *e)
 	return -1;
 }
 
+/* A whole body, or what the server says instead.  Takes the URL. */
+static int
+get(struct http *h, const struct pds_conf *c, const char *pds, struct buf *url, const char *accept, struct buf *body,
+    struct err *e)
+{
+	struct http_reply reply = HTTP_REPLY_INIT;
+	int rc = http_get_buf(h, c->policy, url->data, accept, c->proof, body, &reply, e);
+
+	if (rc == 0 && (reply.status < 200 || reply.status > 299))
+		rc = refused(pds, &reply, e);
+	buf_clear(&reply.refusal);
+	buf_clear(url);
+	return rc;
+}
+
 int
 pds_proof_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const char *collection,
     const char *rkey, struct buf *car, struct err *e)
 {
-	struct http_reply reply = HTTP_REPLY_INIT;
 	struct buf url = BUF_INIT;
-	int rc = -1;
 
 	buf_fmt(&url, "%s/xrpc/com.atproto.sync.getRecord?did=", pds);
 	http_escape(&url, did);
@@ -74,16 +87,25 @@ pds_proof_get(struct http *h, const struct pds_conf *c, const char *pds, const c
 	http_escape(&url, collection);
 	buf_str(&url, "&rkey=");
 	http_escape(&url, rkey);
-	if (http_get_buf(h, c->policy, url.data, "application/vnd.ipld.car", c->proof, car, &reply, e) != 0)
-		goto out;
-	if (reply.status < 200 || reply.status > 299)
-		refused(pds, &reply, e);
-	else
-		rc = 0;
-out:
-	buf_clear(&url);
-	buf_clear(&reply.refusal);
-	return rc;
+	return get(h, c, pds, &url, "application/vnd.ipld.car", car, e);
+}
+
+int
+pds_records_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const char *collection,
+    const char *cursor, int limit, struct buf *json, struct err *e)
+{
+	struct buf url = BUF_INIT;
+
+	buf_fmt(&url, "%s/xrpc/com.atproto.repo.listRecords?repo=", pds);
+	http_escape(&url, did);
+	buf_str(&url, "&collection=");
+	http_escape(&url, collection);
+	buf_fmt(&url, "&limit=%d", limit);
+	if (cursor != NULL) {
+		buf_str(&url, "&cursor=");
+		http_escape(&url, cursor);
+	}
+	return get(h, c, pds, &url, "application/json", json, e);
 }
 
 struct download {

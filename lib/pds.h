@@ -1,4 +1,4 @@
-/* Proofs and blobs of a personal data server, as a stranger hands them out (facts B.6). */
+/* Proofs, pages of records and blobs of a personal data server, as a stranger hands them out (facts B.6). */
 #ifndef LIB_PDS_H
 #define LIB_PDS_H
 
@@ -21,6 +21,11 @@ struct pds_conf {
  * ERR_NOTFOUND "RecordNotFound", "RepoNotFound", ... when the PDS says so instead. */
 int pds_proof_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const char *collection,
     const char *rkey, struct buf *car, struct err *e);
+
+/* A page of com.atproto.repo.listRecords, newest first: JSON text, unproven, not looked at here.  cursor: NULL at first.
+ * c->proof holds its limits. */
+int pds_records_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const char *collection,
+    const char *cursor, int limit, struct buf *json, struct err *e);
 
 /* Writes the blob to fd.  0 only when exactly `size` bytes came (any number when size < 0) and they hash to cid. */
 int pds_blob_get(struct http *h, const struct pds_conf *c, const char *pds, const char *did, const struct cid *cid,

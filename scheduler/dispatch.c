@@ -404,7 +404,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	if (shop.bell < 0 || shop.ringer < 0)
 		return -1;
 	loop_watch(shop.bell, EPOLLIN, on_bell, NULL);
-	shop.fetch = fetch_new(s->conf, s->program, intake_fetched, NULL);
+	shop.fetch = fetch_new(s->conf, s->program);
 	if (fetch_start(shop.fetch, e) != 0)
 		return -1;
 	if (work_before_open(s->store, &shop.last_row, e) != 0)

@@ -27,18 +27,29 @@
 #define LATE_MS     3000    /* the fetcher keeps its own deadlines; this is for one that hangs */
 
 struct question {
-	uint64_t id;
-	char *author, *name, *version, *known_cid;
+	struct fetcher_request r; /* its strings are ours */
 	int64_t deadline_ms;
 	int asked;
+	fetch_fn *fn;
+	void *arg;
 	struct question *next;
 };
+
+/* The strings of a request, all that are ever said; all but the last make a question what it is. */
+#define TEXTS 9
+#define SAME  8
+static const char **
+text_of(struct fetcher_request *r, int i)
+{
+	const char **const all[TEXTS] = { &r->author, &r->name, &r->version, &r->collection, &r->cursor, &r->member,
+		&r->value, &r->only, &r->known_cid };
+
+	return all[i];
+}
 
 struct fetch {
 	const struct conf *conf;
 	const char *program;
-	fetch_fn *fn;
-	void *arg;
 	struct spawned process;
 	int fd;
 	bool writes, stopping;
@@ -52,14 +63,12 @@ struct fetch {
 static void question_free(struct question *q);
 
 struct fetch *
-fetch_new(const struct conf *c, const char *program, fetch_fn *fn, void *arg)
+fetch_new(const struct conf *c, const char *program)
 {
 	struct fetch *f = mem_alloc(sizeof *f);
 
 	f->conf = c;
 	f->program = program;
-	f->fn = fn;
-	f->arg = arg;
 	f->fd = -1;
 	return f;
 }
@@ -67,10 +76,10 @@ fetch_new(const struct conf *c, const char *program, fetch_fn *fn, void *arg)
 static void
 question_free(struct question *q)
 {
-	free(q->author);
-	free(q->name);
-	free(q->version);
-	free(q->known_cid);
+	int i;
+
+	for (i = 0; i < TEXTS; i++)
+		free((char *)(uintptr_t)*text_of(&q->r, i));
 	free(q);
 }
 
@@ -79,7 +88,7 @@ question_take(struct fetch *f, uint64_t id)
 {
 	struct question **p = &f->open, *q;
 
-	while (*p != NULL && (*p)->id != id)
+	while (*p != NULL && (*p)->r.id != id)
 		p = &(*p)->next;
 	q = *p;
 	if (q != NULL)
@@ -88,9 +97,9 @@ question_take(struct fetch *f, uint64_t id)
 }
 
 static void
-give_up(struct fetch *f, struct question *q, const struct err *why)
+give_up(struct question *q, const struct err *why)
 {
-	f->fn(f->arg, q->author, q->name, q->version, NULL, why);
+	q->fn(q->arg, &q->r, NULL, NULL, why);
 	question_free(q);
 }
 
@@ -146,7 +155,9 @@ take_answer(struct fetch *f, const char *json, size_t n)
 		log_warn("fetcher's answer is none", "why=%s", log_q(e.text));
 		rc = -1;
 	} else if ((q = question_take(f, a.id)) != NULL) {
-		f->fn(f->arg, q->author, q->name, q->version, a.ok ? &a : NULL, a.ok ? NULL : &a.error);
+		if (a.ok && a.op != q->r.op)
+			rc = err_set(&a.error, ERR_REMOTE, "the fetcher answers another question");
+		q->fn(q->arg, &q->r, a.ok && rc == 0 ? &a : NULL, a.ok ? NULL : &a, a.ok && rc == 0 ? NULL : &a.error);
 		question_free(q);
 	}
 	fetcher_answer_clear(&a);
@@ -199,11 +210,10 @@ static void
 ask(struct fetch *f, struct question *q)
 {
 	int64_t left = q->deadline_ms - clock_mono_ms();
-	struct fetcher_request r = { .id = q->id, .author = q->author, .name = q->name, .version = q->version,
-		.known_cid = q->known_cid, .deadline_ms = left > 1 ? left : 1 };
 
+	q->r.deadline_ms = left > 1 ? left : 1;
 	q->asked++;
-	fetcher_request_add(&f->out, &r);
+	fetcher_request_add(&f->out, &q->r);
 }
 
 static void
@@ -290,8 +300,8 @@ fetch_start(struct fetch *f, struct err *e)
 			continue;
 		}
 		*p = q->next;
-		err_set(&why, ERR_REMOTE, "the fetcher died %d times over this bundle", q->asked);
-		give_up(f, q, &why);
+		err_set(&why, ERR_REMOTE, "the fetcher died %d times over this question", q->asked);
+		give_up(q, &why);
 	}
 	flush(f);
 	return 0;
@@ -314,38 +324,51 @@ on_late(void *arg)
 		}
 		*p = q->next;
 		err_set(&why, ERR_TIMEOUT, "the fetcher did not answer in time");
-		give_up(f, q, &why);
+		give_up(q, &why);
 		p = &f->open; /* fn may have asked something new */
 	}
 	if (f->open != NULL)
 		loop_after(&f->late, 1000, on_late, f);
 }
 
-static struct question *
-find(const struct fetch *f, const char *author, const char *name, const char *version)
+static bool
+same_text(const char *a, const char *b)
 {
-	struct question *q = f->open;
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
 
-	while (q != NULL && (strcmp(q->author, author) != 0 || strcmp(q->name, name) != 0 ||
-	    strcmp(q->version, version) != 0))
-		q = q->next;
-	return q;
+static bool
+asked_already(struct fetch *f, struct fetcher_request *r, fetch_fn *fn, const void *arg)
+{
+	struct question *q;
+	int i;
+
+	for (q = f->open; q != NULL; q = q->next) {
+		for (i = 0; i < SAME && same_text(*text_of(&q->r, i), *text_of(r, i)); i++)
+			;
+		if (i == SAME && q->r.op == r->op && q->r.renew == r->renew && q->fn == fn && q->arg == arg)
+			return true;
+	}
+	return false;
 }
 
 void
-fetch_ask(struct fetch *f, const char *author, const char *name, const char *version, const char *known_cid,
-    int64_t timeout_ms)
+fetch_ask(struct fetch *f, const struct fetcher_request *r, int64_t timeout_ms, fetch_fn *fn, void *arg)
 {
-	struct question *q;
+	struct question *q = mem_alloc(sizeof *q);
+	int i;
 
-	if (find(f, author, name, version) != NULL)
+	q->r = *r;
+	if (asked_already(f, &q->r, fn, arg)) {
+		free(q);
 		return;
-	q = mem_alloc(sizeof *q);
-	q->id = ++f->last_id;
-	q->author = mem_str(author);
-	q->name = mem_str(name);
-	q->version = mem_str(version);
-	q->known_cid = mem_str(known_cid);
+	}
+	for (i = 0; i < TEXTS; i++)
+		*text_of(&q->r, i) = mem_str(*text_of(&q->r, i));
+	q->r.last_rev = NULL; /* the role remembers, and catalog.c looks itself */
+	q->r.id = ++f->last_id;
+	q->fn = fn;
+	q->arg = arg;
 	q->deadline_ms = clock_mono_ms() + timeout_ms;
 	q->next = f->open;
 	f->open = q;
@@ -355,12 +378,6 @@ fetch_ask(struct fetch *f, const char *author, const char *name, const char *ver
 		ask(f, q);
 		flush(f);
 	}
-}
-
-bool
-fetch_asked(const struct fetch *f, const char *author, const char *name, const char *version)
-{
-	return find(f, author, name, version) != NULL;
 }
 
 size_t
@@ -382,7 +399,7 @@ fetch_stop(struct fetch *f)
 	loop_stop(&f->late);
 	hang_up(f, "the end");
 	while (f->open != NULL)
-		question_free(question_take(f, f->open->id));
+		question_free(question_take(f, f->open->r.id));
 }
 
 bool

@@ -13,18 +13,19 @@ struct conf;
 struct err;
 struct fetch;
 struct fetcher_answer;
+struct fetcher_request;
 
-/* Exactly one of answer and why.  The strings are borrowed; known by (author, name, version). */
-typedef void fetch_fn(void *arg, const char *author, const char *name, const char *version,
-    struct fetcher_answer *answer, const struct err *why);
+/* Exactly one of answer and why; failed, when it is one of the fetcher's own and not of the wire, is the answer that holds
+ * why (for did and rev), else NULL.  Everything is borrowed. */
+typedef void fetch_fn(void *arg, const struct fetcher_request *asked, struct fetcher_answer *answer,
+    const struct fetcher_answer *failed, const struct err *why);
 
 /* program: our own executable, absolute. */
-struct fetch *fetch_new(const struct conf *c, const char *program, fetch_fn *fn, void *arg);
+struct fetch *fetch_new(const struct conf *c, const char *program);
 int fetch_start(struct fetch *f, struct err *e);
-/* Asks once for each (author, name, version), however many want it. */
-void fetch_ask(struct fetch *f, const char *author, const char *name, const char *version, const char *known_cid,
-    int64_t timeout_ms);
-bool fetch_asked(const struct fetch *f, const char *author, const char *name, const char *version);
+/* Strings of r are copied; its id and deadline_ms are not looked at.  A question that is open already, with the same fn and
+ * arg, is not asked again: fn is told once. */
+void fetch_ask(struct fetch *f, const struct fetcher_request *r, int64_t timeout_ms, fetch_fn *fn, void *arg);
 size_t fetch_open(const struct fetch *f); /* questions without an answer */
 void fetch_stop(struct fetch *f);         /* ends the role; no answers any more */
 bool fetch_gone(const struct fetch *f);   /* after fetch_stop: its process was reaped */

@@ -6,17 +6,32 @@
  *
  *     → {"id":7,"op":"bundle","author":"did:plc:… | handle","name":"hello","version":"latest | 1.2.0 | bafy…",
  *        "knownCid":"bafy…","lastRev":"3l…","deadlineMs":9000}
- *     ← {"id":7,"ok":true,"did":…,"handle":… | null,"pds":…,"uri":…,"cid":record CID,"unchanged":false,
+ *     ← {"id":7,"op":"bundle","ok":true,"did":…,"handle":… | null,"pds":…,"uri":…,"cid":record CID,"unchanged":false,
  *        "record":{…},"code":CID of the blob,"dir":"bundles/…","bytes":n,
  *        "proven":true,"rev":…,"commit":CID of the commit,"proof":"the chain in words, a line each",
  *        "timings":{"identity":ms,"record":ms,"blob":ms}}
- *     ← {"id":7,"ok":false,"kind":"remote","name":"UpstreamFailure","message":"…"}
  *
  * Only a record that is proven to stand in the author's repository is told (lib/proof); a broken link is an error whose name
- * says which.  lastRev: the newest revision the scheduler knows of this author; an older one is refused.
+ * says which.  lastRev: the newest revision the scheduler knows of this author; an older one is refused.  knownCid: when the
+ * record is still this one and its directory is there, the answer has "unchanged":true, and all else is still told.
  *
- * knownCid: when the record is still this one and its directory is there, the answer has "unchanged":true, and the
- * record and code are still told.  Answers come in any order.
+ *     → {"id":8,"op":"identity","author":…,"renew":true,"deadlineMs":…}      who is it, and which key signs for them
+ *     ← {"id":8,"op":"identity","ok":true,"did":…,"handle":…,"pds":…,"key":publicKeyMultibase | null,"keyType":… | null}
+ *
+ * renew: the document is read again unless that was just done.
+ *
+ *     → {"id":9,"op":"records","author":…,"collection":NSID,"cursor":…,
+ *        "member":"list","value":"at://…","only":"subject","deadlineMs":…}   a page of a collection, newest first
+ *     ← {"id":9,"op":"records","ok":true,"did":…,"handle":…,"pds":…,"seen":100,
+ *        "records":[{"uri":…,"cid":…,"value":{…}},…],"cursor":… | null}
+ *
+ * Records of a page are the word of the server and not proven.  member and value: only those whose member is this text;
+ * only: of each value this member alone (a text).  seen counts the page before that.  cursor null: it was the last.
+ *
+ *     ← {"id":7,"ok":false,"kind":"remote","name":"UpstreamFailure","message":"…","did":…,"rev":…}
+ *
+ * did and rev: when the author's repository was proven to be at that revision (and perhaps not to hold the record).
+ * Answers come in any order.
  */
 #ifndef SCHEDULER_FETCHER_H
 #define SCHEDULER_FETCHER_H
@@ -34,6 +49,7 @@ struct conf;
 /* Longest message either way: a record of the largest kind and its envelope. */
 #define FETCHER_MESSAGE_MAX (4u * 1024u * 1024u)
 #define FETCHER_PORTS_MAX   16
+#define FETCHER_PAGE_MAX    100 /* records */
 
 struct fetcher_conf { /* strings are borrowed from struct conf */
 	const char *plc_url, *handle_resolver, *collection;
@@ -57,12 +73,16 @@ int fetcher_main(int fd, const struct fetcher_conf *c);
 
 /* --- the scheduler's side --- */
 
-struct fetcher_request {
+enum fetcher_op { FETCHER_BUNDLE, FETCHER_IDENTITY, FETCHER_RECORDS, FETCHER_OP_COUNT };
+
+struct fetcher_request { /* NULL: not said */
 	uint64_t id;
-	const char *author, *name, *version;
-	const char *known_cid; /* NULL: none */
-	const char *last_rev;  /* NULL: none */
-	int64_t deadline_ms;   /* milliseconds left */
+	enum fetcher_op op;
+	const char *author;
+	const char *name, *version, *known_cid, *last_rev;          /* of a bundle */
+	bool renew;                                                 /* of an identity */
+	const char *collection, *cursor, *member, *value, *only;    /* of records */
+	int64_t deadline_ms;                                        /* milliseconds left */
 };
 void fetcher_request_add(struct buf *out, const struct fetcher_request *r);
 
@@ -70,18 +90,32 @@ void fetcher_request_add(struct buf *out, const struct fetcher_request *r);
  * (ERR_REMOTE).  json is borrowed. */
 long fetcher_message_next(const char *p, size_t n, const char **json, size_t *json_n, struct err *e);
 
+struct fetcher_record {
+	char *uri, *cid, *value_json;
+};
 struct fetcher_answer {
 	uint64_t id;
+	enum fetcher_op op;
 	bool ok;
 	/* ok */
+	char *did, *handle /* or NULL */, *pds;
+	/* of a bundle */
 	bool unchanged;
-	char *did, *handle /* or NULL */, *pds, *uri, *cid, *record_json, *code;
+	char *uri, *cid, *record_json, *code;
 	char *dir;             /* below the home: "bundles/NAME" */
-	char *rev, *commit;    /* what proves it: keep the newest rev of each author */
-	char *proof;           /* the chain in words */
+	char *commit, *proof;  /* what proves it; the chain in words */
 	int64_t bytes;         /* of the blob */
 	struct bundle *bundle; /* record_json, parsed */
 	int64_t identity_ms, record_ms, blob_ms;
+	/* of an identity; NULL: it has no key */
+	char *key, *key_type;
+	/* of records */
+	struct fetcher_record *records;
+	size_t n_records;
+	int64_t seen;
+	char *cursor; /* NULL: no more */
+	/* of a bundle, and with did also when not ok: the revision that was proven, NULL: none */
+	char *rev;
 	/* not ok */
 	struct err error;
 };

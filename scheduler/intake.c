@@ -81,6 +81,80 @@ hold(struct job *j)
 	shop_sweep_soon();
 }
 
+/* --- the fetcher's answers --- */
+
+static void
+held_answer(const char *author, const char *name, const char *version, struct code *code, const struct err *why)
+{
+	struct job **p = &shop.held, *j, *mine = NULL, **tail = &mine;
+
+	while ((j = *p) != NULL) {
+		if (strcmp(j->w.author, author) != 0 || strcmp(j->w.bundle, name) != 0 ||
+		    strcmp(j->w.version, version) != 0) {
+			p = &j->next;
+			continue;
+		}
+		*p = j->next;
+		shop.held_n--;
+		j->next = NULL;
+		*tail = j;
+		tail = &j->next;
+	}
+	/* The list grew at its head: the oldest is the last. */
+	while (mine != NULL) {
+		struct job *oldest = mine, **q;
+
+		for (q = &mine, j = mine; j != NULL; j = j->next)
+			if (j->w.id.row < oldest->w.id.row)
+				oldest = j;
+		while (*q != oldest)
+			q = &(*q)->next;
+		*q = oldest->next;
+		oldest->next = NULL;
+		if (code != NULL)
+			take_code(oldest, code);
+		else
+			refuse(oldest, why);
+	}
+	shop.look = true;
+}
+
+static void
+on_bundle(void *arg, const struct fetcher_request *r, struct fetcher_answer *answer, const struct fetcher_answer *failed,
+    const struct err *why)
+{
+	struct err e = ERR_INIT;
+	struct code *code = NULL;
+
+	(void)arg;
+	(void)failed;
+	if (answer != NULL) {
+		code = catalog_take(shop.catalog, r->author, r->name, r->version, answer, &shop.turn, &e);
+		if (code != NULL)
+			log_info("bundle", "author=%s name=%s version=%s cid=%s identity_ms=%lld record_ms=%lld blob_ms=%lld",
+			    log_q(r->author), log_q(r->name), log_q(r->version), code->cid, (long long)answer->identity_ms,
+			    (long long)answer->record_ms, (long long)answer->blob_ms);
+		why = &e;
+	}
+	if (code == NULL) {
+		log_warn("fetch failed", "author=%s name=%s version=%s kind=%s why=%s", log_q(r->author), log_q(r->name),
+		    log_q(r->version), err_kind_name(why->kind), log_q(why->text));
+		catalog_failed(shop.catalog, r->author, r->name, r->version, why);
+	}
+	held_answer(r->author, r->name, r->version, code, why);
+}
+
+static void
+ask_bundle(const char *author, const char *name, const char *version)
+{
+	struct fetcher_request r = { .op = FETCHER_BUNDLE, .author = author, .name = name, .version = version,
+		.known_cid = catalog_known_cid(shop.catalog, author, name, version) };
+
+	fetch_ask(shop.fetch, &r, shop.conf->atproto.fetch_timeout, on_bundle, NULL);
+}
+
+/* --- new rows --- */
+
 static void
 find_code(struct job *j)
 {
@@ -99,8 +173,7 @@ find_code(struct job *j)
 	}
 	found = catalog_find(shop.catalog, author, name, version, &code);
 	if (found != CATALOG_FRESH)
-		fetch_ask(shop.fetch, author, name, version, catalog_known_cid(shop.catalog, author, name, version),
-		    shop.conf->atproto.fetch_timeout);
+		ask_bundle(author, name, version);
 	if (found == CATALOG_MISSING)
 		hold(j);
 	else
@@ -191,66 +264,6 @@ intake_new(void)
 	shop.look = n >= batch;
 	shop.rescan = shop.rescan && shop.look;
 	return shop.look;
-}
-
-static void
-held_answer(const char *author, const char *name, const char *version, struct code *code, const struct err *why)
-{
-	struct job **p = &shop.held, *j, *mine = NULL, **tail = &mine;
-
-	while ((j = *p) != NULL) {
-		if (strcmp(j->w.author, author) != 0 || strcmp(j->w.bundle, name) != 0 ||
-		    strcmp(j->w.version, version) != 0) {
-			p = &j->next;
-			continue;
-		}
-		*p = j->next;
-		shop.held_n--;
-		j->next = NULL;
-		*tail = j;
-		tail = &j->next;
-	}
-	/* The list grew at its head: the oldest is the last. */
-	while (mine != NULL) {
-		struct job *oldest = mine, **q;
-
-		for (q = &mine, j = mine; j != NULL; j = j->next)
-			if (j->w.id.row < oldest->w.id.row)
-				oldest = j;
-		while (*q != oldest)
-			q = &(*q)->next;
-		*q = oldest->next;
-		oldest->next = NULL;
-		if (code != NULL)
-			take_code(oldest, code);
-		else
-			refuse(oldest, why);
-	}
-	shop.look = true;
-}
-
-void
-intake_fetched(void *arg, const char *author, const char *name, const char *version, struct fetcher_answer *answer,
-    const struct err *why)
-{
-	struct err e = ERR_INIT;
-	struct code *code = NULL;
-
-	(void)arg;
-	if (answer != NULL) {
-		code = catalog_take(shop.catalog, author, name, version, answer, &shop.turn, &e);
-		if (code != NULL)
-			log_info("bundle", "author=%s name=%s version=%s cid=%s identity_ms=%lld record_ms=%lld blob_ms=%lld",
-			    log_q(author), log_q(name), log_q(version), code->cid, (long long)answer->identity_ms,
-			    (long long)answer->record_ms, (long long)answer->blob_ms);
-		why = &e;
-	}
-	if (code == NULL) {
-		log_warn("fetch failed", "author=%s name=%s version=%s kind=%s why=%s", log_q(author), log_q(name),
-		    log_q(version), err_kind_name(why->kind), log_q(why->text));
-		catalog_failed(shop.catalog, author, name, version, why);
-	}
-	held_answer(author, name, version, code, why);
 }
 
 struct job *

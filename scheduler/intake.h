@@ -7,17 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct err;
-struct fetcher_answer;
 struct job;
 
 /* Reads new rows and admits, holds or refuses them; true when there may be more. */
 bool intake_new(void);
 /* What the ledger holds beyond memory, author by author.  Before this turn's own admissions: those are not written yet. */
 void intake_refill(void);
-/* The fetcher's answer, for all who are held for it (fetch.h's callback). */
-void intake_fetched(void *arg, const char *author, const char *name, const char *version, struct fetcher_answer *answer,
-    const struct err *why);
 /* Takes a held job out, NULL: none of that row is held. */
 struct job *intake_held(int64_t row);
 /* Takes a job that has not started out of wherever it waits in memory, NULL: there is none. */

@@ -3,6 +3,8 @@
  *
  *     fetch_probe [--KEY VALUE]... AUTHOR NAME VERSION [AUTHOR NAME VERSION]...
  *
+ * NAME +identity asks who the author is (VERSION renew: reads the document again), +records for a page of the collection
+ * VERSION.
  * All requests go out at once.  Every answer is checked as the scheduler checks it; one line of JSON each, in the order
  * they come.  Exit 0 when all came.
  */
@@ -41,7 +43,7 @@ static struct fetcher_conf conf = {
 	.workers = 8,
 };
 static int64_t dev, deadline_ms = 30000;
-static const char *known, *last_rev;
+static const char *known, *last_rev, *cursor, *member, *value, *only;
 
 static const struct option options[] = {
 	{ "--plc", NULL, &conf.plc_url },
@@ -50,6 +52,10 @@ static const struct option options[] = {
 	{ "--dir", NULL, &conf.bundles_dir },
 	{ "--known", NULL, &known },
 	{ "--rev", NULL, &last_rev },
+	{ "--cursor", NULL, &cursor },
+	{ "--member", NULL, &member },
+	{ "--value", NULL, &value },
+	{ "--only", NULL, &only },
 	{ "--dev", &dev, NULL },
 	{ "--deadline", &deadline_ms, NULL },
 	{ "--blob", &conf.blob_bytes, NULL },
@@ -113,6 +119,30 @@ print_answers(int fd, int wanted)
 	return wanted == 0 ? 0 : 1;
 }
 
+static struct fetcher_request
+request(uint64_t id, char *const *arg)
+{
+	struct fetcher_request r = { .id = id, .author = arg[0], .deadline_ms = deadline_ms };
+
+	if (strcmp(arg[1], "+identity") == 0) {
+		r.op = FETCHER_IDENTITY;
+		r.renew = strcmp(arg[2], "renew") == 0;
+	} else if (strcmp(arg[1], "+records") == 0) {
+		r.op = FETCHER_RECORDS;
+		r.collection = arg[2];
+		r.cursor = cursor;
+		r.member = member;
+		r.value = value;
+		r.only = only;
+	} else {
+		r.name = arg[1];
+		r.version = arg[2];
+		r.known_cid = known;
+		r.last_rev = last_rev;
+	}
+	return r;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -133,8 +163,8 @@ main(int argc, char **argv)
 	}
 	close(pair[1]);
 	for (i = 0; at + 3 * i < argc; i++) {
-		struct fetcher_request r = { (uint64_t)i + 1, argv[at + 3 * i], argv[at + 3 * i + 1],
-			argv[at + 3 * i + 2], known, last_rev, deadline_ms };
+		struct fetcher_request r = request((uint64_t)i + 1, argv + at + 3 * i);
+
 		fetcher_request_add(&out, &r);
 	}
 	if (write(pair[0], out.data, out.len) != (ssize_t)out.len)

@@ -86,6 +86,32 @@ def by_did_and_handle(real):
     same(len(files_of(d)), 1, 'files')
 
 
+def who(real):
+    """Who somebody is, and which key signs for them; read again when asked to."""
+    a, b = real.ask((real.alice.did, '+identity', '-'), ('alice.test', '+identity', 'renew'))
+    same((a['did'], a['handle'], b['handle']), (real.alice.did, None, 'alice.test'), 'names')
+    check(a['key'].startswith('z') and a['key'] == b['key'] and a['pds'] == real.pds.url, a)
+
+
+def pages(real):
+    """All records of a collection, a page at a time; and of those only some."""
+    collection = 'com.example.note'
+    for i in range(105):
+        real.alice.put('n%03d' % i, {'$type': collection, 'text': 'odd' if i % 2 else 'even', 'n': i}, collection)
+    (a,) = real.ask((real.alice.did, '+records', collection))
+    (b,) = real.ask((real.alice.did, '+records', collection), cursor=a['cursor'])
+    same((len(a['records']), a['seen'], len(b['records'])), (100, 100, 5), 'pages')
+    if b['cursor']:  # some servers learn only from the next page that there is none
+        (end,) = real.ask((real.alice.did, '+records', collection), cursor=b['cursor'])
+        same((end['records'], end['cursor']), ([], None), end)
+    same(len({r['uri'] for r in a['records'] + b['records']}), 105, 'records')
+    same(a['records'][0]['value']['n'], 104, 'newest first')
+    (c,) = real.ask(('alice.test', '+records', collection), member='text', value='odd', only='text')
+    same((len(c['records']), c['seen'], c['records'][0]['value']), (50, 100, {'text': 'odd'}), 'the odd ones')
+    (none,) = real.ask((real.alice.did, '+records', 'com.example.nothing'))
+    same((none['records'], none['cursor']), ([], None), none)
+
+
 def versions(real):
     d = scratch()
     old = real.alice.deploy('moving', JS, 'application/javascript', version='1', rkeys=['moving', 'moving:1'])
@@ -254,7 +280,7 @@ def main():
         why = str(e)
         t.run('a real PDS', lambda: skip(why))
         t.end()
-    for fn in (proven, by_did_and_handle, versions, archives, one_blob_two_names, not_there):
+    for fn in (proven, who, pages, by_did_and_handle, versions, archives, one_blob_two_names, not_there):
         t.run('a real PDS: ' + fn.__name__.replace('_', ' '), fn, real)
     t.end()
 

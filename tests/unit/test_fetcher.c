@@ -13,7 +13,7 @@
 #define CODE "bafkreidvwcawgr5mwutzczjgteff6kf6xa5guvogprchtysj5nnc4degfa"
 #define REC  "bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm"
 #define GOOD \
-	"{\"id\":7,\"ok\":true,\"did\":\"" DID "\",\"handle\":null,\"pds\":\"https://pds.example.com\"," \
+	"{\"id\":7,\"op\":\"bundle\",\"ok\":true,\"did\":\"" DID "\",\"handle\":null,\"pds\":\"https://pds.example.com\"," \
 	"\"uri\":\"at://" DID "/dev.at-run.bundle/hello\",\"cid\":\"" REC "\"," \
 	"\"proven\":true,\"rev\":\"3jzfcijpj2z2a\",\"commit\":\"" REC "\",\"proof\":\"words\",\"unchanged\":false," \
 	"\"record\":{\"name\":\"hello\",\"code\":{\"$type\":\"blob\",\"ref\":{\"$link\":\"" CODE \
@@ -56,7 +56,8 @@ TEST(fetcher_answer_that_is_fine)
 
 TEST(fetcher_answer_that_is_an_error)
 {
-	const char *s = "{\"id\":8,\"ok\":false,\"kind\":\"notfound\",\"name\":\"BundleNotFound\",\"message\":\"no\\nbundle\"}";
+	const char *s = "{\"id\":8,\"ok\":false,\"kind\":\"notfound\",\"name\":\"BundleNotFound\",\"message\":\"no\\nbundle\","
+			"\"did\":\"" DID "\",\"rev\":\"3jzfcijpj2z2a\"}";
 	struct fetcher_answer a;
 
 	CHECK_INT(fetcher_answer_parse(s, strlen(s), &a, NULL), 0);
@@ -64,6 +65,7 @@ TEST(fetcher_answer_that_is_an_error)
 	CHECK_INT(a.error.kind, ERR_NOTFOUND);
 	CHECK_STR(a.error.name, "BundleNotFound");
 	CHECK_STR(a.error.text, "no bundle");
+	CHECK_STR(a.rev, "3jzfcijpj2z2a");
 	fetcher_answer_clear(&a);
 }
 
@@ -121,6 +123,48 @@ TEST(fetcher_answer_is_believed_in_nothing)
 	refuse("\"bytes\":40,", "");
 	refuse("\"blob\":3", "\"blob\":1.5");
 	refuse("\"$link\":\"" CODE, "\"$link\":\"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");
+}
+
+TEST(fetcher_identity_and_records_are_read)
+{
+	static const char who[] = "{\"id\":1,\"op\":\"identity\",\"ok\":true,\"did\":\"" DID "\",\"handle\":\"a.test\",\"pds\":"
+		"\"https://pds.example.com\",\"key\":\"zQ3\",\"keyType\":\"Multikey\"}";
+	static const char page[] = "{\"id\":2,\"op\":\"records\",\"ok\":true,\"did\":\"" DID "\",\"handle\":null,\"pds\":"
+		"\"https://pds.example.com\",\"seen\":7,\"records\":[{\"uri\":\"at://" DID "/app.bsky.graph.follow/x\",\"cid\":"
+		"\"" REC "\",\"value\":{\"subject\":\"did:web:a.test\"}}],\"cursor\":\"next\"}";
+	struct fetcher_answer a;
+
+	CHECK_INT(fetcher_answer_parse(who, strlen(who), &a, NULL), 0);
+	CHECK_INT(a.op, FETCHER_IDENTITY);
+	CHECK_STR(a.handle, "a.test");
+	CHECK_STR(a.key, "zQ3");
+	fetcher_answer_clear(&a);
+	CHECK_INT(fetcher_answer_parse(page, strlen(page), &a, NULL), 0);
+	CHECK_INT(a.n_records, 1);
+	CHECK_INT(a.seen, 7);
+	CHECK_STR(a.records[0].value_json, "{\"subject\":\"did:web:a.test\"}");
+	CHECK_STR(a.cursor, "next");
+	fetcher_answer_clear(&a);
+}
+
+TEST(fetcher_questions_say_what_they_are)
+{
+	struct fetcher_request who = { .id = 1, .op = FETCHER_IDENTITY, .author = DID, .renew = true, .deadline_ms = 5 };
+	struct fetcher_request page = { .id = 2, .op = FETCHER_RECORDS, .author = DID, .collection = "a.b.c", .cursor = "x",
+		.member = "list", .value = "at://l", .only = "subject", .deadline_ms = 5 };
+	struct buf out = BUF_INIT;
+	const char *json = NULL;
+	size_t n = 0;
+
+	fetcher_request_add(&out, &who);
+	fetcher_message_next(out.data, out.len, &json, &n, NULL);
+	CHECK_STR(json, "{\"id\":1,\"op\":\"identity\",\"author\":\"" DID "\",\"renew\":true,\"deadlineMs\":5}");
+	buf_reset(&out);
+	fetcher_request_add(&out, &page);
+	fetcher_message_next(out.data, out.len, &json, &n, NULL);
+	CHECK_STR(json, "{\"id\":2,\"op\":\"records\",\"author\":\"" DID "\",\"collection\":\"a.b.c\",\"cursor\":\"x\","
+			"\"member\":\"list\",\"value\":\"at://l\",\"only\":\"subject\",\"deadlineMs\":5}");
+	buf_clear(&out);
 }
 
 TEST(fetcher_conf_checks_ports)
