@@ -38,6 +38,7 @@ BUILD = os.path.abspath(os.environ.get('AT_RUND_BUILD', os.path.join(ROOT, 'buil
 DEPS = os.environ.get('AT_RUND_DEPS', os.path.join(os.path.expanduser('~'), '.cache', 'at-rund'))
 COLLECTION = 'dev.at-run.bundle'
 SLOW = float(os.environ.get('AT_RUND_SLOW', '1'))  # deadlines are multiplied by this
+SOAK = os.environ.get('AT_RUND_SOAK') == '1'  # make soak: the endurance tests at full length
 
 
 # ---- cases -----------------------------------------------------------------------------------------------------
@@ -259,6 +260,25 @@ def processes_of(needle):
             cmd = text.split(b'\0\0')[0].replace(b'\0', b' ').decode('utf-8', 'replace')
             found.append((int(pid), cmd[:200]))
     return found
+
+
+def family(pid):
+    """pid -> command words of every live process below this one."""
+    table = {}
+    for p in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % p) as f:
+                fields = f.read().rpartition(')')[2].split()
+            with open('/proc/%s/cmdline' % p, 'rb') as f:
+                table[int(p)] = (int(fields[1]), f.read().decode('utf-8', 'replace').split('\0'), fields[0])
+        except (OSError, IndexError):
+            continue
+    ours, more = {pid}, True
+    while more:
+        new = {p for p, (parent, _, _) in table.items() if parent in ours} - ours
+        more = bool(new)
+        ours |= new
+    return {p: table[p][1] for p in ours if p in table and p != pid and table[p][2] not in 'ZX'}
 
 
 # ---- HTTP ------------------------------------------------------------------------------------------------------
