@@ -1,7 +1,7 @@
 # The only build file: programs, their object lists, their libraries.
 #
 #   make            build/at-rund  build/at-rund-scheduler  build/at-rund.fcgi
-#   make unit | e2e | check | bench | lint | fuzz | format | install | uninstall | clean
+#   make unit | e2e | check | soak | bench | lint | fuzz | format | install | uninstall | clean
 #   SAN=1           the same below build/san/ with AddressSanitizer and UBSan
 #   DEV=1           warnings are errors
 
@@ -127,6 +127,9 @@ contract: all
 	@AT_RUND_BUILD=$(B) B=$(B) sh tests/contract/run.sh $(WALL)
 check:
 	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh
+# Endurance at full length; make check runs a twentieth of each.  Figures are printed.
+soak:
+	@AT_RUND_SOAK=1 B=$(B) MAKE="$(MAKE)" sh tests/run.sh soak
 lint: $(B)/schema.h
 	@B=$(B) sh tests/lint/run.sh $(LINT)
 
@@ -201,4 +204,4 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all unit contract bench e2e e2e-programs check lint fuzz fuzz-programs format install uninstall clean
+.PHONY: all unit contract bench e2e e2e-programs check soak lint fuzz fuzz-programs format install uninstall clean

@@ -181,9 +181,31 @@ static const struct {
 	[OUTCOME_CANCELLED] = { ERR_DENIED, "JobCancelled", "the job was cancelled" },
 };
 
+/* What was killed without having hit a limit: its process died, or we had to stop. */
+static const struct {
+	const char *why;
+	enum job_outcome like;
+} killed[] = {
+	{ "InstanceDied", OUTCOME_ERROR },
+	{ "InstanceKilled", OUTCOME_ERROR },
+	{ "RunnerStops", OUTCOME_LOST },
+};
+
+static enum job_outcome
+killed_like(const char *name)
+{
+	size_t i;
+
+	for (i = 0; name != NULL && i < sizeof killed / sizeof *killed; i++)
+		if (strcmp(name, killed[i].why) == 0)
+			return killed[i].like;
+	return OUTCOME_KILLED;
+}
+
 void
 reply_outcome(enum job_outcome outcome, const char *kind, const char *name, const char *text, struct err *e)
 {
+	enum job_outcome as = outcome == OUTCOME_KILLED ? killed_like(name) : outcome;
 	bool has_text = text != NULL && text[0] != '\0';
 	bool has_name = name != NULL && name[0] != '\0';
 
@@ -197,7 +219,7 @@ reply_outcome(enum job_outcome outcome, const char *kind, const char *name, cons
 		err_named(e, outcomes[outcome].kind, outcomes[outcome].name, "%s: %s", name, text);
 		return;
 	}
-	err_named(e, outcomes[outcome].kind, outcomes[outcome].name, "%s", has_text ? text : outcomes[outcome].text);
+	err_named(e, outcomes[as].kind, outcomes[as].name, "%s", has_text ? text : outcomes[as].text);
 }
 
 size_t

@@ -54,7 +54,11 @@ shop_late(struct job *j)
 	if (key == NULL) /* not admitted yet: what the door wrote */
 		key = j->timeout_ms < shop.conf->limits.timeout ? "the caller's wait" : "limits.timeout";
 	collect_limit_ms(key, j->timeout_ms, limit, sizeof limit);
-	err_named(&e, ERR_TIMEOUT, "JobExpired", "the job's time was over before its turn came: %s", limit);
+	if (j->w.attempt > 0)
+		err_named(&e, ERR_TIMEOUT, "JobExpired", "the job's time was over before it could be started again, after %d tries: "
+		    "%s", j->w.attempt, limit);
+	else
+		err_named(&e, ERR_TIMEOUT, "JobExpired", "the job's time was over before its turn came: %s", limit);
 	turn_job_end(j, OUTCOME_EXPIRED, &e);
 	return true;
 }

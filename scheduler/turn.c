@@ -277,7 +277,7 @@ write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 		fill_end(j, &end);
 		return work_whole(s, j->w.id.row, &w, &end, now, e);
 	}
-	n = write_admit(t, s, j, now, e);
+	n = write_admit(t, s, j, w.started_at, e);
 	return n == 1 ? write_start(t, s, j, w.started_at, e) : n;
 }
 

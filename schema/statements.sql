@@ -124,11 +124,12 @@ SELECT seq, data FROM chunk WHERE job = :row AND seq >= :seq ORDER BY seq;
 UPDATE job SET cancel = 1 WHERE id = :row AND nonce = :nonce AND state <> 'done';
 
 -- name: front_cancel_waiting
--- What was not started needs nobody to stop it.
+-- What was not started needs nobody to stop it.  A call that somebody waits for may run while its row says "queued": the
+-- scheduler, which hears of it by the order, is the only one who knows.
 UPDATE OR ROLLBACK job
    SET state = 'done', outcome = 'cancelled', done_at = :now, error_kind = 'denied', error_name = 'JobCancelled',
        error = 'cancelled before it started'
- WHERE id = :row AND state IN ('queued', 'admitted');
+ WHERE id = :row AND (state = 'admitted' OR (state = 'queued' AND mode = 'async'));
 
 -- name: front_cancel_order
 -- So that the scheduler hears of it, wherever the job stands.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests, or those named:  sh tests/run.sh [unit] [san] [fuzz] [executors] [contract] [e2e] [lint] [test_NAME.py ...]
+# All tests, or those named:  sh tests/run.sh [unit] [san] [fuzz] [executors] [contract] [e2e] [lint] [soak] [test_NAME.py ...]
 #
 # A suite is a program whose last line is "N passed, N failed, N skipped".  One that does not say so, or that ends badly
 # with no failure told, counts as a failed case of its own.  The whole output of each lies in build/check/.
@@ -15,6 +15,7 @@ passed=0 failed=0 skipped=0
 
 E2E='test_lexicons.py test_cli.py test_fcgi_wire.py test_fetcher.py test_dev.py test_bad_input.py test_main_job.py
 test_kill.py test_jobs.py test_gate.py test_demo.sh test_readme.py'
+SOAK='test_kill.py'
 [ $# -gt 0 ] || set -- unit san fuzz executors contract e2e lint
 
 # suite NAME LIMIT_SECONDS COMMAND...
@@ -84,6 +85,12 @@ for name in "$@"; do
 	e2e)
 		built e2e all e2e-programs && for t in $E2E; do
 			e2e_one "$t"
+		done
+		;;
+	soak)
+		built soak all e2e-programs && for t in $SOAK; do
+			suite "${t%.py}" 5400 python3 "tests/e2e/$t"
+			grep -aE '^[a-z].*: ' "$log/${t%.py}.log" | grep -avE '^(ok|FAIL|skip) ' | cut -c1-300
 		done
 		;;
 	test_*) built "$name" all e2e-programs && e2e_one "$name" ;;

@@ -23,6 +23,10 @@ import time
 # What a 202 may come to.  refused would say that it never should have been accepted; expired is for one that waited too long.
 ENDS = ('ok', 'error', 'timeout', 'memory', 'output', 'killed', 'lost', 'cancelled', 'expired')
 NEVER_RAN = ('refused', 'expired')
+# What a caller is told of each end.  A caller whose patience ends first is told JobTimeout or RunnerFailed whatever comes after.
+TOLD = {'error': ('HandlerFailed',), 'timeout': ('JobTimeout',), 'memory': ('MemoryLimitExceeded',), 'output': ('OutputLimitExceeded',),
+        'killed': ('HandlerFailed', 'LimitExceeded', 'RunnerFailed'), 'lost': ('RunnerFailed',), 'expired': ('JobExpired', 'JobTimeout'),
+        'cancelled': ('JobCancelled', 'JobTimeout')}
 
 
 class History:
@@ -112,7 +116,9 @@ class Check:
         # A sync call is written when it ends; one that a killed scheduler had in its hands says "may have been started".
         self.say('started more often than the ledger says',
                  [(i, n, r.attempt, r.outcome) for i, n, r in known if n > r.attempt and not (r.mode == 'sync' and r.outcome == 'lost')])
-        self.say('said never to have run, but did', [(i, r.outcome) for i, _, r in known if r.outcome in NEVER_RAN])
+        self.say('said never to have run, but did', [(i, r.outcome) for i, _, r in known if r.outcome in NEVER_RAN and r.attempt == 0])
+        self.say('said never to have run, and was started twice', [(i, r.outcome) for i, _, r in known if r.outcome in NEVER_RAN and
+                                                                    not r.idempotent])
         self.say('ok, and never started', [r.id for r in self.list if r.outcome == 'ok' and r.id not in self.starts])
 
     def callers_were_told_the_truth(self):
@@ -127,10 +133,10 @@ class Check:
         self.say('a stream that ended, but not with its end', [x['job'] for x in good if x['op'] == 'stream' and x['whole'] and
                                                              not x['body'].endswith('end\n')])
         bad = [(x, rows[x['job']]) for x in self.told('sync', 'stream') if x['status'] >= 500 and x.get('job') in rows]
-        self.say('told of a failure, and the row says ok', [(x['job'], x['status'], x.get('error')) for x, r in bad if r.outcome == 'ok'])
-        self.say('told another failure than the row has',
-                 [(x['error'], r.error, r.outcome, r.id) for x, r in bad
-                  if r.error is not None and x.get('error') not in (r.error, None) and r.outcome != 'cancelled'])
+        self.say('told of a failure, and the row says ok',
+                 [(x['job'], x['status'], x.get('error')) for x, r in bad if r.outcome == 'ok' and x.get('error') != 'JobTimeout'])
+        self.say('told another failure than the row has', [(x['error'], r.outcome, r.error, r.id) for x, r in bad if x.get('error') and
+                                                          r.outcome in TOLD and x['error'] not in TOLD[r.outcome]])
         self.say('kept an answer that is not its own',
                  [(i, b) for i, b in self.bodies.items() if b is not None and i in self.starts and b.strip('"') != i])
 

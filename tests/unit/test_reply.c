@@ -49,6 +49,19 @@ TEST(bundle_limit_and_runner_never_share_a_name)
 	}
 }
 
+TEST(a_process_that_died_has_hit_no_limit)
+{
+	struct err e = ERR_INIT;
+
+	reply_outcome(OUTCOME_KILLED, "remote", "InstanceDied", "the bundle's process ended with signal 11", &e);
+	CHECK_STR(err_name(&e), "HandlerFailed");
+	CHECK_STR(e.text, "the bundle's process ended with signal 11");
+	reply_outcome(OUTCOME_KILLED, "busy", "RunnerStops", "the runner is being stopped", &e);
+	CHECK_STR(err_name(&e), "RunnerFailed");
+	reply_outcome(OUTCOME_KILLED, "busy", "ProcessLimit", "the bundle ran 65 processes", &e);
+	CHECK_STR(err_name(&e), "LimitExceeded");
+}
+
 TEST(a_refusal_keeps_the_name_and_kind_of_its_row)
 {
 	struct err e = ERR_INIT;
