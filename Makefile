@@ -171,7 +171,7 @@ format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 MAN1 = cli/at-rund.1
-MAN5 = cli/at-rund.conf.5
+MAN5 = cli/at-rund.conf.5 schema/at-rund.db.5
 MAN8 = backends/gate/at-rund-gate.8 scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
 
 # An instance may not write beside its executor, so python would compile it anew at each start.

@@ -100,5 +100,6 @@ int cmd_config_check(struct cli *c);
 int cmd_config_show(struct cli *c);
 int cmd_version(struct cli *c);
 int cmd_web_config(struct cli *c);
+int cmd_sql(struct cli *c);
 
 #endif

@@ -54,6 +54,11 @@ const struct command cli_commands[] = {
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },
 	{ "bundle show", "CID | AUTHOR/NAME", 1, 1, "", "one bundle with its record",
 	    "at-rund bundle show did:plc:ewvi7nxzyoun6zhxrhs64oiz/hello\n", NULL, cmd_bundle_show },
+	{ "sql", "[QUERY]", 0, 1, "", "read the database with sqlite3: views made for people",
+	    "at-rund sql\n"
+	    "at-rund sql 'select * from v_failed limit 5'\n"
+	    "at-rund sql --json 'select called, calls from v_today'\n",
+	    "QUERY            answer it and end; without one sqlite3 asks for more\n", cmd_sql },
 	{ "web-config", "SERVER", 1, 1, "base=", "the lines that put this runner behind your web server",
 	    "at-rund web-config nginx > /etc/nginx/snippets/at-rund.conf\n"
 	    "at-rund web-config lighttpd --base /run\n"

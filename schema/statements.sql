@@ -474,6 +474,9 @@ SELECT * FROM v_runs WHERE run > 0 ORDER BY run DESC LIMIT coalesce(:limit, 10);
 SELECT * FROM v_bundles WHERE (:author IS NULL OR author = :author) AND (:name IS NULL OR name = :name)
  ORDER BY author, name LIMIT coalesce(:limit, 200);
 
+-- name: desk_views
+SELECT view, shows FROM v_views ORDER BY view;
+
 -- name: desk_orders
 SELECT * FROM v_orders WHERE row > 0 ORDER BY row DESC LIMIT coalesce(:limit, 20);
 

@@ -1,8 +1,8 @@
 -- What people read: sqlite3 -readonly at-rund.db 'select * from v_jobs'.  These names and columns are stable.
--- Times are ISO 8601 in UTC, durations milliseconds.
+-- Times are ISO 8601 in UTC, durations milliseconds.  What a view is for stands in its first line, which the database keeps:
+-- `at-rund sql` lists them by it, and at-rund.db(5) tells of every column.
 
--- Every call, oldest first.
-CREATE VIEW v_jobs AS
+CREATE VIEW v_jobs AS -- Every call, oldest first.
 SELECT j.id AS row,
        j.id || '-' || j.nonce AS id,
        strftime('%Y-%m-%dT%H:%M:%fZ', j.created_at / 1000.0, 'unixepoch') AS asked_at,
@@ -22,8 +22,7 @@ SELECT j.id AS row,
        j.error_name || ': ' || j.error AS error
   FROM job j;
 
--- What is not done, in order of acceptance.
-CREATE VIEW v_queue AS
+CREATE VIEW v_queue AS -- What is not done, in order of acceptance.
 SELECT j.id AS row,
        j.id || '-' || j.nonce AS id,
        j.state,
@@ -34,13 +33,11 @@ SELECT j.id AS row,
        j.mode, j.runtime, j.instance, j.cancel AS cancelled
   FROM job j INDEXED BY job_open WHERE j.done_at IS NULL ORDER BY j.id;
 
--- What did not end well, newest first.
-CREATE VIEW v_failed AS
+CREATE VIEW v_failed AS -- What did not end well, newest first.
 SELECT row, id, asked_at, called, outcome, error, waited_ms, ran_ms
   FROM v_jobs WHERE state = 'done' AND outcome <> 'ok' ORDER BY row DESC;
 
--- Today (UTC) by bundle and endpoint.
-CREATE VIEW v_today AS
+CREATE VIEW v_today AS -- Today (UTC) by bundle and endpoint.
 SELECT author || '/' || bundle || '/' || endpoint AS called,
        count(*) AS calls,
        sum(outcome = 'ok') AS ok,
@@ -55,16 +52,14 @@ SELECT author || '/' || bundle || '/' || endpoint AS called,
   FROM job WHERE created_at >= unixepoch('now', 'start of day') * 1000
  GROUP BY author, bundle, endpoint ORDER BY calls DESC;
 
--- What handlers printed.
-CREATE VIEW v_log AS
+CREATE VIEW v_log AS -- What handlers printed.
 SELECT l.id AS line,
        l.job AS row,
        strftime('%Y-%m-%dT%H:%M:%fZ', l.at / 1000.0, 'unixepoch') AS at,
        l.level, l.source, l.instance, l.text
   FROM log l;
 
--- Bundles that were fetched, and which versions mean them at the moment.
-CREATE VIEW v_bundles AS
+CREATE VIEW v_bundles AS -- Bundles that were fetched, and which versions mean them at the moment.
 SELECT b.did AS author, b.name,
        (SELECT group_concat(v.version, ', ') FROM version v
          WHERE v.did = b.did AND v.name = b.name AND v.cid = b.cid) AS versions,
@@ -72,8 +67,7 @@ SELECT b.did AS author, b.name,
        strftime('%Y-%m-%dT%H:%M:%fZ', b.fetched_at / 1000.0, 'unixepoch') AS fetched_at
   FROM bundle b;
 
--- Runtime processes, containers and microVMs: live ones, and those that lately ended and why.
-CREATE VIEW v_instances AS
+CREATE VIEW v_instances AS -- Runtime processes, containers and microVMs: live ones, and those that lately ended and why.
 SELECT i.id AS instance, i.state, i.runtime, i.wall, i.pid, i.calls, i.cid,
        (SELECT b.did || '/' || b.name FROM bundle b WHERE b.cid = i.cid) AS bundle,
        strftime('%Y-%m-%dT%H:%M:%fZ', i.started_at / 1000.0, 'unixepoch') AS started_at,
@@ -82,8 +76,7 @@ SELECT i.id AS instance, i.state, i.runtime, i.wall, i.pid, i.calls, i.cid,
        i.why, i.run
   FROM instance i;
 
--- Each time a scheduler ran.
-CREATE VIEW v_runs AS
+CREATE VIEW v_runs AS -- Each time a scheduler ran.
 SELECT r.id AS run, r.pid, r.version,
        strftime('%Y-%m-%dT%H:%M:%fZ', r.started_at / 1000.0, 'unixepoch') AS started_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', r.seen_at / 1000.0, 'unixepoch') AS seen_at,
@@ -91,17 +84,20 @@ SELECT r.id AS run, r.pid, r.version,
        r.draining
   FROM run r;
 
--- What can run here, and why the rest cannot.
-CREATE VIEW v_runtimes AS
+CREATE VIEW v_runtimes AS -- What can run here, and why the rest cannot.
 SELECT t.name,
        (SELECT group_concat(m.value, ', ') FROM json_each(t.mime_json) m) AS mime_types,
        t.version, t.wall, t.missing, t.concurrency
   FROM runtime t;
 
--- What was asked of the scheduler, and what it said.
-CREATE VIEW v_orders AS
+CREATE VIEW v_orders AS -- What was asked of the scheduler, and what it said.
 SELECT o.id AS row, o.verb, o.args_json,
        strftime('%Y-%m-%dT%H:%M:%fZ', o.created_at / 1000.0, 'unixepoch') AS asked_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', o.done_at / 1000.0, 'unixepoch') AS done_at,
        o.note
   FROM orders o;
+
+CREATE VIEW v_views AS -- These views, and what each is for.
+SELECT name AS view,
+       rtrim(substr(sql, instr(sql, '-- ') + 3, instr(sql, char(10)) - instr(sql, '-- ') - 3), '.') AS shows
+  FROM sqlite_schema WHERE type = 'view';

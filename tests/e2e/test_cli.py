@@ -277,6 +277,29 @@ def on_terminal(*words, **env):
     return out.decode()
 
 
+def sqls():
+    r = cli('sql', "select called, outcome from v_jobs where outcome = 'ok' limit 1")
+    same((r.returncode, r.stdout), (0, 'local/slow/latest/slow\tok\n'), r.stderr)
+    same(as_json(cli('sql', '--json', 'select count(*) > 0 as some from v_jobs')), [{'some': 1}])
+    same(cli('sql', input="select 1 + 1;\nselect 'x';\n").stdout, '2\nx\n')
+    views = [line.split('\t') for line in cli('sql', 'select * from v_views').stdout.splitlines()]
+    check(len(views) > 9 and all(name.startswith('v_') and 8 < len(shows) < 99 for name, shows in views), views)
+    for name, _ in views:
+        same(cli('sql', 'select * from %s limit 1' % name).returncode, 0, name)
+    r = cli('sql', "delete from job")
+    check(r.returncode != 0 and 'readonly' in r.stderr, r.stderr)
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(AT_RUND, [AT_RUND, 'sql'], clean_env(AT_RUND_HOME=home, HOME=where, TERM='xterm'))
+    os.write(fd, b'select verb from v_orders limit 1;\n.quit\n')
+    shown = b''
+    with contextlib.suppress(OSError):
+        while True:
+            shown += os.read(fd, 65536)
+    same(os.waitpid(pid, 0)[1], 0)
+    check(b'v_failed       What did not end well' in shown and '│ cancel │'.encode() in shown, shown)
+
+
 def terminals():
     out = on_terminal('job', 'list')
     check('\x1b[1mrow\x1b[0m' in out and 'local/slow/latest/slow' in out, out)
@@ -366,6 +389,7 @@ if serve is not None:
     t.run('job cancel', cancels)
     t.run('pool warm, status, drain', pools)
     t.run('status, bundle list, version', statuses)
+    t.run('sql reads the views and writes nothing', sqls)
     t.run('a terminal gets a table', terminals)
     t.run('what is killed starts again', restarts)
     t.run('SIGTERM lets calls finish and leaves nothing', drains)

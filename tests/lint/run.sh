@@ -159,6 +159,10 @@ keys_in_man() {
 	python3 tests/lint/keys.py cli/at-rund.conf.5 lib/conf.c
 }
 
+views_in_man() {
+	python3 tests/lint/views.py schema/at-rund.db.5 schema/schema.sql schema/views.sql
+}
+
 shell_all() {
 	needs shellcheck
 	ours '*.sh' .ci/run | xargs shellcheck -x -e SC1091,SC2012,SC2317
@@ -204,7 +208,7 @@ check 'OpenSSL and secp256k1 stay in lib/key.c' keeper '\b(EVP_|OSSL_|ECDSA_|sec
 check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/key.c
 check 'inih stays in lib/conf_read.c' keeper '\bini_(parse|reader|handler)' lib/conf_read.c
 check 'children are made by spawn, child and serve only' keeper '\b(v?fork|posix_spawnp?|clone3?|execv[pe]*|execl[pe]*|fexecve) ?\(' \
-    scheduler/spawn.c lib/child.c cli/cmd_serve.c cli/supervise.c
+    scheduler/spawn.c lib/child.c cli/cmd_serve.c cli/cmd_sql.c cli/supervise.c
 check 'SQL text stands in schema/' keeper '"(SELECT|INSERT|UPDATE|DELETE) ' 'none'
 check 'no call of strcpy, sprintf, system and their like' \
     never '\b(strcpy|strcat|stpcpy|sprintf|vsprintf|gets|system|popen|alloca|strtok|tmpnam|mktemp) ?\('
@@ -220,6 +224,7 @@ check 'JSON reads' json_all
 check 'every room has its README' rooms_have_readme
 check 'every end-to-end test is run' tests_registered
 check 'every config key is in at-rund.conf(5)' keys_in_man
+check 'every column of every view is in at-rund.db(5)' views_in_man
 for page in $(ours '*.1' '*.5' '*.8'); do
 	check "mandoc: $page" man_page "$page"
 done

@@ -1,0 +1,1 @@
+-- The views carry what they are for, and v_views lists them.
