@@ -71,6 +71,7 @@ static const struct limit limits[] = {
 	{ "responseBytes", offsetof(struct bundle, limits.response_bytes), 1, INT64_C(1) << 40 },
 	{ "logBytes", offsetof(struct bundle, limits.log_bytes), 1, INT64_C(1) << 40 },
 	{ "egressBytes", offsetof(struct bundle, limits.egress_bytes), 1, INT64_C(1) << 40 },
+	{ "concurrency", offsetof(struct bundle, limits.concurrency), 1, 1000 },
 };
 #define LIMITS (sizeof limits / sizeof limits[0])
 
@@ -245,7 +246,9 @@ read_endpoint(const cJSON *item, struct bundle_endpoint *to, struct err *e)
 		return err_set(e, ERR_INPUT, "endpoints.%.60s must be an object", item->string);
 	if (json_bool(item, "task", &to->task, e) != 0 || json_bool(item, "idempotent", &to->idempotent, e) != 0 ||
 	    json_int(item, "concurrency", 1, 1000, &to->concurrency, e) != 0 ||
+	    json_int(item, "priority", -10, 10, &to->priority, e) != 0 ||
 	    json_int(item, "attempts", 1, 20, &to->attempts, e) != 0 ||
+	    json_int(item, "backoffMs", 1, 86400000, &to->backoff_ms, e) != 0 ||
 	    json_int(item, "timeoutMs", 1, 86400000, &to->timeout_ms, e) != 0 ||
 	    json_text(item, "schedule", 100, &schedule, e) != 0)
 		return err_wrap(e, "endpoints.%.60s", item->string);
@@ -438,7 +441,9 @@ put_endpoints(struct buf *out, const struct bundle *b)
 		if (p->idempotent)
 			put_key(out, "idempotent"), buf_str(out, "true");
 		put_int(out, "concurrency", p->concurrency);
+		put_int(out, "priority", p->priority);
 		put_int(out, "attempts", p->attempts);
+		put_int(out, "backoffMs", p->backoff_ms);
 		put_int(out, "timeoutMs", p->timeout_ms);
 		put_text(out, "schedule", p->schedule);
 		buf_char(out, '}');

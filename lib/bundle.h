@@ -22,7 +22,9 @@ struct bundle_endpoint {
 	bool task;           /* runs in the background: a call is answered 202 */
 	bool idempotent;     /* may be started again when an instance died */
 	int64_t concurrency; /* calls side by side over the whole runner; 0: not said */
+	int64_t priority;    /* -10 to 10: higher ones go first */
 	int64_t attempts;    /* starts of user code in all when idempotent; 0: not said */
+	int64_t backoff_ms;  /* before the second start, doubled for each further; 0: not said */
 	int64_t timeout_ms;  /* 0: the bundle's */
 	char *schedule;      /* five cron fields, NULL: none */
 };
@@ -45,6 +47,7 @@ struct bundle {
 	struct { /* 0: not said; the operator's limits cap them */
 		int64_t timeout_ms, cpu_ms, memory_bytes, processes, files, scratch_bytes;
 		int64_t request_bytes, response_bytes, log_bytes, egress_bytes;
+		int64_t concurrency; /* calls side by side over the whole runner */
 	} limits;
 	char *created_at; /* NULL: not said */
 };

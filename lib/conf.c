@@ -128,6 +128,12 @@ static const struct key keys[] = {
 	    "jobs that are not done, of one author", NULL),
 	NUMBER("limits", "per_bundle", T_INT, limits.per_bundle, "100", 1, 10000000,
 	    "jobs that are not done, of one bundle", NULL),
+	NUMBER("limits", "author_running", T_INT, limits.author_running, "0", 0, 100000,
+	    "jobs of one author that run side by side; 0: any number", NULL),
+	NUMBER("limits", "bundle_running", T_INT, limits.bundle_running, "0", 0, 100000,
+	    "jobs of one bundle that run side by side; 0: any number", NULL),
+	NUMBER("limits", "priority", T_INT, limits.priority, "0", 0, 10,
+	    "the highest priority that an author may give an endpoint", NULL),
 
 	NUMBER("pool", "warm.", T_COUNTS, pool.warm, NULL, 0, 1024, "blank instances of a runtime kept ready", "1"),
 	NUMBER("pool", "max", T_INT, pool.max, "8", 1, 65536, "instances in all", "8"),
@@ -207,6 +213,8 @@ static const struct key keys[] = {
 
 	NUMBER("jobs", "keep_keys", T_DURATION, jobs.keep_keys, "1d", 1 * SECOND, 365 * DAY,
 	    "how long an Idempotency-Key means its job", NULL),
+	NUMBER("jobs", "max_age", T_DURATION, jobs.max_age, "6h", 1, 365 * DAY,
+	    "how long a job that nobody waits for may wait for its start", NULL),
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 

@@ -55,6 +55,8 @@ struct conf {
 		int64_t log, log_line;                   /* 64K a job, 8K a line */
 		int64_t egress;                          /* 10M a job */
 		int64_t queue, per_author, per_bundle;   /* 1000, 200, 100 jobs not done */
+		int64_t author_running, bundle_running;  /* 0: any number side by side */
+		int64_t priority;                        /* 0: the highest an author may give itself */
 	} limits;
 
 	struct {
@@ -116,6 +118,7 @@ struct conf {
 
 	struct {
 		int64_t keep_keys;        /* 1d: how long an Idempotency-Key means its job */
+		int64_t max_age;          /* 6h: how long what was accepted may wait for its start */
 	} jobs;
 };
 

@@ -238,25 +238,30 @@ pick(struct store *s, sqlite3_stmt *q, struct work_job *out, struct err *e)
 }
 
 int
-work_next_admitted(struct store *s, const char *did, int64_t after_row, struct work_job *out, struct err *e)
+work_next_lane(struct store *s, const char *did, const char *bundle, const char *endpoint, struct work_job *out,
+    struct err *e)
 {
-	sqlite3_stmt *q = store_use(s, SQL_WORK_NEXT_ADMITTED, e);
+	sqlite3_stmt *q = store_use(s, SQL_WORK_NEXT_LANE, e);
 
 	if (q == NULL)
 		return -1;
-	bind_text(q, WORK_NEXT_ADMITTED_DID, did);
-	bind_int(q, WORK_NEXT_ADMITTED_AFTER, after_row);
+	bind_text(q, WORK_NEXT_LANE_DID, did != NULL ? did : "");
+	bind_text(q, WORK_NEXT_LANE_BUNDLE, did != NULL ? bundle : "");
+	bind_text(q, WORK_NEXT_LANE_ENDPOINT, did != NULL ? endpoint : "");
 	return pick(s, q, out, e);
 }
 
 int
-work_next_admitted_of(struct store *s, const char *did, int64_t after_row, struct work_job *out, struct err *e)
+work_next_admitted_of(struct store *s, const char *did, const char *bundle, const char *endpoint, int64_t after_row,
+    struct work_job *out, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_NEXT_ADMITTED_OF, e);
 
 	if (q == NULL)
 		return -1;
 	bind_text(q, WORK_NEXT_ADMITTED_OF_DID, did);
+	bind_text(q, WORK_NEXT_ADMITTED_OF_BUNDLE, bundle);
+	bind_text(q, WORK_NEXT_ADMITTED_OF_ENDPOINT, endpoint);
 	bind_int(q, WORK_NEXT_ADMITTED_OF_AFTER, after_row);
 	return pick(s, q, out, e);
 }

@@ -49,11 +49,13 @@ int work_before_open(struct store *s, int64_t *row, struct err *e);
 int work_last(struct store *s, int64_t *row, struct err *e);
 /* One job by row in whatever state; ERR_NOTFOUND. */
 int work_job_load(struct store *s, int64_t row, struct work_job *out, struct err *e);
-/* Fair pick: the oldest admitted job of the next author after `did` in byte order (wraps when the caller passes ""
- * after a miss).  skip lists nothing; the caller moves its cursor.  ERR_NOTFOUND when there is none after did. */
-int work_next_admitted(struct store *s, const char *did, int64_t after_row, struct work_job *out, struct err *e);
-/* The next admitted job of exactly this author after a row (for a caller that passes over one it cannot place). */
-int work_next_admitted_of(struct store *s, const char *did, int64_t after_row, struct work_job *out, struct err *e);
+/* The first admitted job of the endpoint that follows in byte order after this one (NULL: from the first).  ERR_NOTFOUND when
+ * there is none. */
+int work_next_lane(struct store *s, const char *did, const char *bundle, const char *endpoint, struct work_job *out,
+    struct err *e);
+/* The oldest admitted job of exactly this endpoint after a row. */
+int work_next_admitted_of(struct store *s, const char *did, const char *bundle, const char *endpoint, int64_t after_row,
+    struct work_job *out, struct err *e);
 
 struct work_admission {
 	const char *did, *cid, *runtime, *wall;

@@ -114,6 +114,23 @@ fill_timeout(const struct conf *c, const struct bundle *b, const struct bundle_e
 	}
 }
 
+static int64_t
+least(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* An author may put its own work last, and itself before others as far as the operator allows. */
+static void
+fill_turn(const struct conf *c, const struct bundle *b, const struct bundle_endpoint *ep, struct admission *out)
+{
+	int64_t asked = ep != NULL ? ep->priority : 0;
+
+	out->priority = (int)(asked < c->limits.priority ? asked : c->limits.priority);
+	out->most = ep != NULL ? ep->concurrency : 0;
+	out->bundle_most = least(c->limits.bundle_running, b->limits.concurrency);
+}
+
 int
 admit_code(const struct admit_rules *r, const struct code *code, const char *endpoint, int64_t job_timeout_ms,
     struct admission *out, struct err *e)
@@ -130,6 +147,7 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
 	if (r->wall->permit(r->conf, code->runtime, b, e) != 0)
 		return -1;
 	fill_timeout(r->conf, b, ep, job_timeout_ms, out);
+	fill_turn(r->conf, b, ep, out);
 	out->idempotent = ep != NULL && ep->idempotent;
 	out->attempts = 1;
 	if (out->idempotent)

@@ -27,6 +27,8 @@ struct admission {
 	const char *limit_key; /* static: whose limit that is, "limits.timeout", "limits.timeoutMs" of the bundle, ... */
 	bool idempotent;
 	int attempts;
+	int priority;
+	int64_t most, bundle_most; /* side by side, of the endpoint and of the bundle; 0: any number */
 };
 
 /* At the start: a mode that this version cannot enforce is refused rather than let anybody in. */

@@ -344,24 +344,19 @@ code_key(const struct code *code, char **out)
 	*out = buf_take(&b);
 }
 
-/* Authors with jobs that an earlier run admitted: refill reads them. */
+/* Lanes with jobs that an earlier run admitted: refill reads them. */
 static void
 take_up_admitted(void)
 {
-	char *did = mem_str("");
-	struct work_job w = { 0 };
+	struct work_job at = { 0 }, next = { 0 };
 
-	while (work_next_admitted(shop.s.store, did, 0, &w, NULL) == 0) {
-		if (w.did == NULL || strcmp(w.did, did) <= 0) {
-			work_job_clear(&w);
-			break;
-		}
-		free(did);
-		did = mem_str(w.did);
-		wait_leave(&shop.wait, did);
-		work_job_clear(&w);
+	while (work_next_lane(shop.s.store, at.author, at.bundle, at.endpoint, &next, NULL) == 0) {
+		wait_leave(&shop.wait, next.author, next.bundle, next.endpoint);
+		work_job_clear(&at);
+		at = next;
+		next = (struct work_job){ 0 };
 	}
-	free(did);
+	work_job_clear(&at);
 }
 
 static void
@@ -393,6 +388,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.turn.run = s->run;
 	shop.turn.wall = s->wall->name;
 	shop.turn.lease_until = lease_until;
+	shop.wait.author_most = s->conf->limits.author_running;
 	shop.look = shop.orders = true;
 	shop.catalog = catalog_new(s->conf, s->runtimes, s->store);
 	catalog_set_key(shop.catalog, code_key);

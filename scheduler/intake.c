@@ -33,6 +33,9 @@ fill_admission(struct job *j, const struct admission *a)
 	j->limit_key = a->limit_key;
 	j->idempotent = a->idempotent;
 	j->attempts = a->attempts;
+	j->priority = a->priority;
+	j->most = a->most;
+	j->bundle_most = a->bundle_most;
 }
 
 static int
@@ -282,24 +285,24 @@ intake_held(int64_t row)
 	return j;
 }
 
-/* What the ledger holds beyond memory, author by author.  Before this turn's own admissions: those are not written yet. */
+/* What the ledger holds beyond memory, lane by lane.  Before this turn's own admissions: those are not written yet. */
 void
 intake_refill(void)
 {
-	struct wait_author *a;
+	struct wait_lane *l;
 	int i;
 
-	for (i = 0; i < 32 && (a = wait_hungry(&shop.wait)) != NULL; i++) {
+	for (i = 0; i < 32 && (l = wait_hungry(&shop.wait)) != NULL; i++) {
 		struct work_job w = { 0 };
 		struct err e = ERR_INIT;
 		struct job *j;
 
 		dev_batch(shop.dev);
-		if (work_next_admitted_of(shop.s.store, a->did, a->last_row, &w, &e) != 0) {
-			wait_sated(&shop.wait, a);
+		if (work_next_admitted_of(shop.s.store, l->author->did, l->name, l->endpoint, l->last_row, &w, &e) != 0) {
+			wait_sated(&shop.wait, l);
 			continue;
 		}
-		a->last_row = w.id.row;
+		l->last_row = w.id.row;
 		j = turn_job_new(&w);
 		shop_set_deadline(j, j->w.timeout_ms);
 		if (strcmp(j->w.author, "local") == 0 && shop.dev != NULL)

@@ -11,7 +11,7 @@ struct job;
 
 /* Reads new rows and admits, holds or refuses them; true when there may be more. */
 bool intake_new(void);
-/* What the ledger holds beyond memory, author by author.  Before this turn's own admissions: those are not written yet. */
+/* What the ledger holds beyond memory, lane by lane.  Before this turn's own admissions: those are not written yet. */
 void intake_refill(void);
 /* Takes a held job out, NULL: none of that row is held. */
 struct job *intake_held(int64_t row);

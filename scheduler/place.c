@@ -38,6 +38,11 @@ start(struct job *j, struct pool_entry *x)
 	j->start = start_kind(x->instance);
 	x->free_places--;
 	x->busy++;
+	/* The budget of what was accepted is for its run; how long it may wait is another limit. */
+	if (j->w.mode == JOB_ASYNC)
+		j->deadline_ms = clock_mono_ms() + j->timeout_ms;
+	if (wait_counts(&shop.wait, j))
+		wait_started(&shop.wait, j);
 	turn_start(&shop.turn, j);
 }
 
@@ -56,12 +61,14 @@ place_job(struct job *j)
 	struct pool_entry *x;
 
 	j->light = j->w.mode == JOB_SYNC && !j->idempotent;
-	if (!shop.draining && !wait_any_of(&shop.wait, j->code->did) && (x = pool_warm(&shop.pool, j->code)) != NULL) {
+	if (!shop.draining && !wait_any_of(&shop.wait, j->code->did) &&
+	    (!wait_counts(&shop.wait, j) || wait_may_start(&shop.wait, j)) &&
+	    (x = pool_warm(&shop.pool, j->code)) != NULL) {
 		start(j, x);
-	} else if (wait_has_room(&shop.wait, j->code->did, j->w.id.row)) {
+	} else if (wait_has_room(&shop.wait, j)) {
 		place_enqueue(j);
 	} else {
-		wait_leave(&shop.wait, j->code->did);
+		wait_leave(&shop.wait, j->code->did, j->w.bundle, j->w.endpoint);
 		j->left = true;
 		j->light = false;
 	}
@@ -74,7 +81,7 @@ place_fail(struct code *code, enum job_outcome outcome, const struct err *why)
 {
 	struct job *j;
 
-	while ((j = wait_take(&shop.wait, code)) != NULL) {
+	while ((j = wait_take_code(&shop.wait, code)) != NULL) {
 		turn_job_end(j, outcome, why);
 		shop_drop(j);
 	}
@@ -122,7 +129,7 @@ try_place(void *arg, struct waiting *w)
 	}
 	if (x == NULL)
 		return false;
-	j = wait_take(&shop.wait, w->code);
+	j = wait_take(&shop.wait, w);
 	if (shop_late(j))
 		shop_drop(j);
 	else
@@ -215,7 +222,8 @@ try_grow(void *arg, struct waiting *w)
 		x->state = INSTANCE_ENDING;
 		instance_stop(x->instance, "made room for another bundle");
 	}
-	return start_instance(code->runtime, code);
+	start_instance(code->runtime, code);
+	return true; /* also when it failed: whoever waited may have been told so, and w be gone */
 }
 
 void

@@ -107,6 +107,7 @@ running_remove(struct job *j)
 {
 	size_t i;
 
+	wait_ended(&shop.wait, j);
 	for (i = 0; i < shop.running.n; i++) {
 		if (shop.running.item[i] == j) {
 			shop.running.item[i] = shop.running.item[--shop.running.n];
@@ -165,6 +166,7 @@ after_start(struct job *j)
 {
 	j->starts = false;
 	if (j->void_) {
+		wait_ended(&shop.wait, j);
 		log_end(j);
 		turn_job_free(j);
 		return;
@@ -196,6 +198,9 @@ on_backoff(void *arg)
 		fresh->idempotent = j->idempotent;
 		fresh->attempts = j->attempts;
 		fresh->limit_key = j->limit_key;
+		fresh->priority = j->priority;
+		fresh->most = j->most;
+		fresh->bundle_most = j->bundle_most;
 		shop_set_deadline(fresh, j->timeout_ms);
 		if (shop_cancelled(fresh) || shop_late(fresh))
 			shop_drop(fresh);

@@ -46,14 +46,18 @@ bool
 shop_late(struct job *j)
 {
 	const char *key = j->limit_key;
+	int64_t allowed = j->timeout_ms;
 	char limit[64];
 	struct err e = ERR_INIT;
 
 	if (j->deadline_ms > clock_mono_ms())
 		return false;
-	if (key == NULL) /* not admitted yet: what the door wrote */
+	if (j->w.mode == JOB_ASYNC) {
+		key = "jobs.max_age";
+		allowed = shop.conf->jobs.max_age;
+	} else if (key == NULL) /* not admitted yet: what the door wrote */
 		key = j->timeout_ms < shop.conf->limits.timeout ? "the caller's wait" : "limits.timeout";
-	collect_limit_ms(key, j->timeout_ms, limit, sizeof limit);
+	collect_limit_ms(key, allowed, limit, sizeof limit);
 	if (j->w.attempt > 0)
 		err_named(&e, ERR_TIMEOUT, "JobExpired", "the job's time was over before it could be started again, after %d tries: "
 		    "%s", j->w.attempt, limit);
@@ -66,8 +70,10 @@ shop_late(struct job *j)
 void
 shop_set_deadline(struct job *j, int64_t timeout_ms)
 {
+	int64_t age = j->w.mode == JOB_ASYNC ? shop.conf->jobs.max_age : timeout_ms;
+
 	j->timeout_ms = timeout_ms;
-	j->deadline_ms = clock_mono_ms() + j->w.created_at + timeout_ms - clock_wall_ms();
+	j->deadline_ms = clock_mono_ms() + j->w.created_at + age - clock_wall_ms();
 }
 
 bool

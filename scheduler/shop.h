@@ -63,7 +63,8 @@ void shop_drop(struct job *j);
 bool shop_late(struct job *j);
 /* It was cancelled before it started: then its end is set. */
 bool shop_cancelled(struct job *j);
-/* The budget runs from the moment the row was made. */
+/* The budget of a call that somebody waits for runs from the moment the row was made.  What was accepted may wait for
+ * jobs.max_age, and has its budget from its start. */
 void shop_set_deadline(struct job *j, int64_t timeout_ms);
 /* Another look at who waits, ms from now at the latest. */
 void shop_pump_in(int64_t ms);

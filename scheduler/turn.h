@@ -19,6 +19,7 @@ struct code;
 struct instance;
 struct store;
 struct turn;
+struct wait_lane;
 
 /* A job in the workshop's memory, from the queue to its end. */
 struct job {
@@ -30,9 +31,12 @@ struct job {
 	const char *limit_key; /* static: whose limit the deadline is */
 	bool idempotent;
 	int attempts;          /* starts of user code in all when idempotent */
+	int priority;
+	int64_t most, bundle_most; /* of its endpoint and of its bundle side by side; 0: any number */
 
 	/* waiting for an instance */
 	int64_t waits_since_us;
+	struct wait_lane *lane; /* where it is counted while it runs; NULL: it is not */
 
 	/* running */
 	struct instance *instance;

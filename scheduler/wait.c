@@ -1,5 +1,6 @@
 #include "scheduler/wait.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,10 +8,13 @@
 #include "scheduler/catalog.h"
 #include "scheduler/turn.h"
 
-#define AUTHOR_JOBS 64                /* of one author in memory */
+#define LANE_JOBS   64         /* of one lane in memory */
+#define AUTHOR_JOBS 256
 #define ALL_JOBS    2048
 #define ALL_BYTES   (16u << 20)
-#define HUNGRY      16                /* ask the ledger for more when fewer are left */
+#define HUNGRY      16         /* ask the ledger for more when fewer are left */
+
+/* --- authors --- */
 
 static struct wait_author *
 author_find(const struct wait *w, const char *did)
@@ -52,7 +56,7 @@ author_drop(struct wait *w, struct wait_author *a)
 {
 	struct wait_author *p = a;
 
-	if (a->codes != NULL || a->more)
+	if (a->lanes != NULL)
 		return;
 	while (p->next != a)
 		p = p->next;
@@ -64,19 +68,160 @@ author_drop(struct wait *w, struct wait_author *a)
 	free(a);
 }
 
-static struct waiting *
-waiting_get(struct wait *w, struct code *code)
+/* --- lanes --- */
+
+static struct wait_lane *
+lane_of(const struct wait_author *a, const char *name, const char *endpoint)
 {
-	struct waiting *x = code->waiting, *tail;
-	struct wait_author *a;
+	struct wait_lane *l = a != NULL ? a->lanes : NULL;
+
+	while (l != NULL && (strcmp(l->endpoint, endpoint) != 0 || strcmp(l->name, name) != 0))
+		l = l->next;
+	return l;
+}
+
+static struct wait_lane *
+lane_find(const struct wait *w, const struct job *j)
+{
+	return lane_of(author_find(w, j->code->did), j->w.bundle, j->w.endpoint);
+}
+
+static struct wait_lane *
+lane_get(struct wait *w, const char *did, const char *name, const char *endpoint)
+{
+	struct wait_author *a = author_get(w, did);
+	struct wait_lane *l = lane_of(a, name, endpoint);
+
+	if (l != NULL)
+		return l;
+	l = mem_alloc(sizeof *l);
+	l->name = mem_str(name);
+	l->endpoint = mem_str(endpoint);
+	l->author = a;
+	l->next = a->lanes;
+	a->lanes = l;
+	return l;
+}
+
+static void
+lane_drop(struct wait *w, struct wait_lane *l)
+{
+	struct wait_lane **p = &l->author->lanes;
+
+	if (l->n > 0 || l->more || l->running > 0)
+		return;
+	while (*p != l)
+		p = &(*p)->next;
+	*p = l->next;
+	author_drop(w, l->author);
+	free(l->name);
+	free(l->endpoint);
+	free(l);
+}
+
+/* --- what runs side by side --- */
+
+static int64_t
+bundle_running(const struct wait_lane *l)
+{
+	const struct wait_lane *k;
+	int64_t n = 0;
+
+	for (k = l->author->lanes; k != NULL; k = k->next)
+		if (strcmp(k->name, l->name) == 0)
+			n += k->running;
+	return n;
+}
+
+/* May one more job of this lane start? */
+static bool
+is_open(const struct wait *w, const struct wait_lane *l)
+{
+	return (l->most == 0 || l->running < l->most) && (w->author_most == 0 || l->author->running < w->author_most) &&
+	    (l->bundle_most == 0 || bundle_running(l) < l->bundle_most);
+}
+
+bool
+wait_counts(const struct wait *w, const struct job *j)
+{
+	return j->most > 0 || j->bundle_most > 0 || w->author_most > 0;
+}
+
+static void
+set_limits(struct wait_lane *l, const struct job *j)
+{
+	l->most = j->most;
+	l->bundle_most = j->bundle_most;
+}
+
+bool
+wait_may_start(const struct wait *w, const struct job *j)
+{
+	const struct wait_author *a = author_find(w, j->code->did);
+	struct wait_lane *l = lane_of(a, j->w.bundle, j->w.endpoint), none = { 0 };
+
+	if (a == NULL)
+		return true; /* nothing of its author runs or waits */
+	if (l == NULL) {
+		none.name = j->w.bundle;
+		none.author = (struct wait_author *)(uintptr_t)a;
+		l = &none;
+	}
+	set_limits(l, j);
+	return is_open(w, l);
+}
+
+void
+wait_started(struct wait *w, struct job *j)
+{
+	struct wait_lane *l = lane_get(w, j->code->did, j->w.bundle, j->w.endpoint);
+
+	set_limits(l, j);
+	l->running++;
+	l->author->running++;
+	j->lane = l;
+}
+
+void
+wait_ended(struct wait *w, struct job *j)
+{
+	struct wait_lane *l = j->lane;
+
+	if (l == NULL)
+		return;
+	j->lane = NULL;
+	l->running--;
+	l->author->running--;
+	lane_drop(w, l);
+}
+
+/* --- who waits --- */
+
+static struct waiting *
+waiting_of(const struct code *code, const struct wait_lane *l)
+{
+	struct waiting *x = code->waiting;
+
+	while (x != NULL && x->lane != l)
+		x = x->of_code;
+	return x;
+}
+
+static struct waiting *
+waiting_get(struct wait *w, const struct job *j)
+{
+	struct wait_lane *l = lane_get(w, j->code->did, j->w.bundle, j->w.endpoint);
+	struct wait_author *a = l->author;
+	struct waiting *x = waiting_of(j->code, l), *tail;
 
 	if (x != NULL)
 		return x;
-	a = author_get(w, code->did);
 	x = mem_alloc(sizeof *x);
-	x->code = code_ref(code);
-	x->author = a;
+	x->code = code_ref(j->code);
+	x->lane = l;
 	x->next = x;
+	x->of_code = j->code->waiting;
+	j->code->waiting = x;
 	if (a->codes != NULL) {
 		for (tail = a->codes; tail->next != a->codes; tail = tail->next)
 			;
@@ -85,15 +230,15 @@ waiting_get(struct wait *w, struct code *code)
 	} else {
 		a->codes = x;
 	}
-	code->waiting = x;
 	return x;
 }
 
 static void
 waiting_drop(struct wait *w, struct waiting *x)
 {
-	struct wait_author *a = x->author;
-	struct waiting *p = x;
+	struct wait_lane *l = x->lane;
+	struct wait_author *a = l->author;
+	struct waiting *p = x, **q = &x->code->waiting;
 
 	if (x->n > 0)
 		return;
@@ -102,28 +247,30 @@ waiting_drop(struct wait *w, struct waiting *x)
 	p->next = x->next;
 	if (a->codes == x)
 		a->codes = x->next != x ? x->next : NULL;
-	x->code->waiting = NULL;
+	while (*q != x)
+		q = &(*q)->of_code;
+	*q = x->of_code;
 	code_unref(x->code);
 	free(x);
-	author_drop(w, a);
+	lane_drop(w, l);
 }
 
 bool
-wait_has_room(const struct wait *w, const char *did, int64_t row)
+wait_has_room(const struct wait *w, const struct job *j)
 {
-	const struct wait_author *a = author_find(w, did);
+	const struct wait_lane *l = lane_find(w, j);
 
-	if (a != NULL && row < a->last_row)
+	if (l == NULL || (l->n == 0 && !l->more))
+		return true; /* a lane's first job is always there, so that its turn can come */
+	if (j->w.id.row < l->last_row)
 		return true; /* came late (its bundle was fetched): the ledger's cursor is past it already */
-	if (a != NULL && a->more)
-		return false;
-	return w->n < ALL_JOBS && w->bytes < ALL_BYTES && (a == NULL || a->n < AUTHOR_JOBS);
+	return !l->more && w->n < ALL_JOBS && w->bytes < ALL_BYTES && l->n < LANE_JOBS && l->author->n < AUTHOR_JOBS;
 }
 
 void
 wait_add(struct wait *w, struct job *j)
 {
-	struct waiting *x = waiting_get(w, j->code);
+	struct waiting *x = waiting_get(w, j);
 
 	j->next = NULL;
 	if (x->last != NULL)
@@ -132,23 +279,32 @@ wait_add(struct wait *w, struct job *j)
 		x->first = j;
 	x->last = j;
 	x->n++;
-	x->author->n++;
+	x->priority = j->priority;
+	set_limits(x->lane, j);
+	x->lane->n++;
+	x->lane->author->n++;
 	w->n++;
 	w->bytes += j->w.body_bytes;
-	if (j->w.id.row > x->author->last_row)
-		x->author->last_row = j->w.id.row;
+	if (j->w.id.row > x->lane->last_row)
+		x->lane->last_row = j->w.id.row;
 }
 
 void
-wait_leave(struct wait *w, const char *did)
+wait_leave(struct wait *w, const char *did, const char *name, const char *endpoint)
 {
-	author_get(w, did)->more = true;
+	lane_get(w, did, name, endpoint)->more = true;
 }
 
 bool
 wait_any_of(const struct wait *w, const char *did)
 {
-	return w->authors_n > 0 && author_find(w, did) != NULL;
+	const struct wait_author *a = w->authors_n > 0 ? author_find(w, did) : NULL;
+	const struct wait_lane *l = a != NULL ? a->lanes : NULL;
+
+	/* Lanes are also there for what runs. */
+	while (l != NULL && l->n == 0 && !l->more)
+		l = l->next;
+	return l != NULL;
 }
 
 static void
@@ -162,82 +318,126 @@ unlink_job(struct wait *w, struct waiting *x, struct job *prev, struct job *j)
 		x->last = prev;
 	j->next = NULL;
 	x->n--;
-	x->author->n--;
+	x->lane->n--;
+	x->lane->author->n--;
 	w->n--;
 	w->bytes -= j->w.body_bytes;
 }
 
 struct job *
-wait_take(struct wait *w, struct code *code)
+wait_take(struct wait *w, struct waiting *x)
 {
-	struct waiting *x = code->waiting;
-	struct job *j;
+	struct job *j = x->first;
 
-	if (x == NULL)
-		return NULL;
-	j = x->first;
 	unlink_job(w, x, NULL, j);
-	x->author->codes = x->next;
+	x->lane->author->codes = x->next;
 	waiting_drop(w, x);
 	return j;
+}
+
+struct job *
+wait_take_code(struct wait *w, struct code *code)
+{
+	return code->waiting != NULL ? wait_take(w, code->waiting) : NULL;
 }
 
 bool
 wait_remove(struct wait *w, struct job *j)
 {
 	struct waiting *x = j->code != NULL ? j->code->waiting : NULL;
-	struct job *p, *prev = NULL;
+	struct job *p, *prev;
 
-	for (p = x != NULL ? x->first : NULL; p != NULL; prev = p, p = p->next) {
-		if (p == j) {
-			unlink_job(w, x, prev, j);
-			waiting_drop(w, x);
-			return true;
+	for (; x != NULL; x = x->of_code) {
+		for (p = x->first, prev = NULL; p != NULL; prev = p, p = p->next) {
+			if (p == j) {
+				unlink_job(w, x, prev, j);
+				waiting_drop(w, x);
+				return true;
+			}
 		}
 	}
 	return false;
 }
 
-struct wait_author *
+struct wait_lane *
 wait_hungry(struct wait *w)
 {
-	struct wait_author *a = w->authors;
+	const struct wait_author *a = w->authors;
+	bool full = w->n >= ALL_JOBS || w->bytes >= ALL_BYTES;
+	struct wait_lane *l;
 	size_t i;
 
-	if (w->n >= ALL_JOBS || w->bytes >= ALL_BYTES)
-		return NULL;
 	for (i = 0; i < w->authors_n; i++, a = a->next)
-		if (a->more && a->n < HUNGRY)
-			return a;
+		for (l = a->lanes; l != NULL; l = l->next)
+			if (l->more && (l->n == 0 || (l->n < HUNGRY && !full && a->n < AUTHOR_JOBS)))
+				return l;
 	return NULL;
 }
 
 void
-wait_sated(struct wait *w, struct wait_author *a)
+wait_sated(struct wait *w, struct wait_lane *l)
 {
-	a->more = false;
-	author_drop(w, a);
+	l->more = false;
+	lane_drop(w, l);
+}
+
+/* --- whose turn it is --- */
+
+/* The highest priority below a bound that anybody who may start has. */
+static bool
+next_level(const struct wait *w, int below, int *level)
+{
+	const struct wait_author *a = w->authors;
+	bool found = false;
+	size_t i;
+
+	for (i = 0; i < w->authors_n; i++, a = a->next) {
+		const struct waiting *x = a->codes;
+
+		do {
+			if (x != NULL && x->priority < below && (!found || x->priority > *level) && is_open(w, x->lane)) {
+				*level = x->priority;
+				found = true;
+			}
+			x = x != NULL ? x->next : NULL;
+		} while (x != NULL && x != a->codes);
+	}
+	return found;
+}
+
+/* One author's codes of one level. */
+static bool
+each_code(struct wait *w, const struct wait_author *a, int level, bool (*fn)(void *arg, struct waiting *x), void *arg)
+{
+	struct waiting *x = a->codes;
+	size_t n = 0, k;
+
+	for (k = 0; x != NULL && (k == 0 || x != a->codes); k++, x = x->next)
+		n++;
+	for (k = 0, x = a->codes; k < n; k++, x = x->next)
+		if (x->priority == level && is_open(w, x->lane) && fn(arg, x))
+			return true;
+	return false;
 }
 
 bool
 wait_each(struct wait *w, bool (*fn)(void *arg, struct waiting *x), void *arg)
 {
-	struct wait_author *a = w->authors, *after;
-	size_t i, k, n;
+	int below = INT_MAX, level = 0;
+	size_t i;
 
-	for (i = 0; i < w->authors_n; i++, a = a->next) {
-		struct waiting *x = a->codes;
+	for (; next_level(w, below, &level); below = level) {
+		struct wait_author *a = w->authors;
 
-		for (k = 0, n = 0; x != NULL && (k == 0 || x != a->codes); k++, x = x->next)
-			n++;
-		for (k = 0, x = a->codes; k < n; k++, x = x->next) {
-			after = a->next;
-			if (fn(arg, x)) {
-				/* fn may have taken the last job and with it the author. */
-				if (w->authors != NULL)
-					w->authors = w->authors_n > 1 ? after : w->authors;
-				return true;
-			}
+		for (i = 0; i < w->authors_n; i++, a = a->next) {
+			struct wait_author *after = a->next;
+
+			if (!each_code(w, a, level, fn, arg))
+				continue;
+			/* fn may have taken the last job and with it the author. */
+			if (w->authors != NULL)
+				w->authors = w->authors_n > 1 ? after : w->authors;
+			return true;
 		}
 	}
 	return false;
@@ -281,7 +481,10 @@ wait_clear(struct wait *w)
 {
 	wait_jobs(w, free_waiting, w);
 	while (w->authors != NULL) {
-		w->authors->more = false;
-		author_drop(w, w->authors);
+		struct wait_lane *l = w->authors->lanes;
+
+		l->more = false;
+		l->running = 0;
+		lane_drop(w, l);
 	}
 }

@@ -52,7 +52,7 @@ CREATE TABLE job (
   method      TEXT    NOT NULL,
   caller      TEXT,                         -- DID proven by a service token, NULL: anonymous
   client      TEXT    NOT NULL,             -- address of the HTTP client as the web server saw it
-  timeout_ms  INTEGER NOT NULL,             -- the whole budget, from created_at
+  timeout_ms  INTEGER NOT NULL,             -- the whole budget: from created_at when sync, from started_at when async
   bell        TEXT,                         -- whom to ring when something happens to this job
   did         TEXT,                         -- the author, known since admission
   cid         TEXT,                         -- of the bundle record, fixed at admission: what runs
@@ -79,7 +79,7 @@ CREATE TABLE job (
 
 -- The only index, of the few jobs that are not done: it changes when a job comes and when it ends, and with nothing
 -- between, since each page more costs every call.  New jobs are found by their id.
-CREATE INDEX job_open ON job (author, id, bundle) WHERE done_at IS NULL;
+CREATE INDEX job_open ON job (author, bundle, endpoint) WHERE done_at IS NULL;
 
 -- A job that is done never changes, and only the arrows of the picture exist.  (AFTER costs a call half of what BEFORE does,
 -- which has to read the row anew; ROLLBACK and not ABORT, because for the latter SQLite keeps a copy of every page that an

@@ -211,14 +211,17 @@ SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id = :row;
 
--- name: work_next_admitted
--- Authors in byte order: each gets its turn.
+-- name: work_next_lane
+-- The first admitted job of the next endpoint in byte order.
 SELECT id FROM job INDEXED BY job_open
- WHERE done_at IS NULL AND author > :did AND id > :after AND state = 'admitted' ORDER BY author, id LIMIT 1;
+ WHERE done_at IS NULL AND (author, bundle, endpoint) > (:did, :bundle, :endpoint) AND state = 'admitted'
+ ORDER BY author, bundle, endpoint, id LIMIT 1;
 
 -- name: work_next_admitted_of
 SELECT id FROM job INDEXED BY job_open
- WHERE done_at IS NULL AND author = :did AND id > :after AND state = 'admitted' ORDER BY id LIMIT 1;
+ WHERE done_at IS NULL AND author = :did AND bundle = :bundle AND endpoint = :endpoint AND id > :after
+   AND state = 'admitted'
+ ORDER BY id LIMIT 1;
 
 -- name: work_admit
 UPDATE OR ROLLBACK job

@@ -23,30 +23,61 @@ export async function slow(r) {
   await sleep(Number(u.searchParams.get('ms') ?? 0));
   return new Response('made ' + (await r.text()), { status: 201, headers: { 'x-own': 'yes' } });
 }
+/* Marks its start and its end in one file. */
+export async function busy(r) {
+  const u = new URL(r.url), name = u.searchParams.get('note'), letter = u.searchParams.get('as') ?? '';
+  fs.appendFileSync('%s/' + name, '+' + letter);
+  await sleep(Number(u.searchParams.get('ms') ?? 0));
+  fs.appendFileSync('%s/' + name, '-' + letter);
+  return 'done';
+}
+export { busy as one, busy as low, busy as high };
 export function fails(r) { note(new URL(r.url).searchParams.get('note')); throw new Error('on purpose'); }
 """
 
+BUNDLES = {
+    'jobs': {'endpoints': {'slow': {}, 'fails': {}}},
+    'turns': {'endpoints': {'busy': {}, 'one': {'concurrency': 1}}},
+    'pair': {'endpoints': {'busy': {}, 'one': {}}, 'limits': {'concurrency': 2}},
+    'prio': {'endpoints': {'busy': {}, 'low': {'priority': -5}, 'high': {'priority': 5}}, 'limits': {'concurrency': 1}},
+}
+
+
+def notes(name):
+    try:
+        with open(os.path.join(where, 'notes', name)) as f:
+            return f.read()
+    except OSError:
+        return ''
+
 
 def starts(name):
-    try:
-        return os.path.getsize(os.path.join(where, 'notes', name))
-    except OSError:
-        return 0
+    return len(notes(name))
+
+
+def side_by_side(text):
+    """The most that ran at one time."""
+    most = now = 0
+    for c in text:
+        now += {'+': 1, '-': -1}.get(c, 0)
+        most = max(most, now)
+    return most
 
 
 def setup():
     global pds, runner, alice
-    notes = os.path.join(where, 'notes')
-    os.makedirs(notes)
-    os.chmod(notes, 0o777)
+    place = os.path.join(where, 'notes')
+    os.makedirs(place)
+    os.chmod(place, 0o777)
+    code = CODE.replace(b'%s', place.encode())
     pds = Pds(where)
     alice = pds.account('alice.test')
-    alice.deploy('jobs', CODE % notes.encode(), 'application/javascript', runtime=NODE, entry='main.mjs',
-                 endpoints={'slow': {}, 'fails': {}})
+    for name, fields in BUNDLES.items():
+        alice.deploy(name, code, 'application/javascript', runtime=NODE, entry='main.mjs', **fields)
     runner = Runner(where, user='www-data', did=alice.did, handle=alice.handle, sections={
         'access': {'mode': 'allowlist', 'allowlist': [alice.did]},
         'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]},
-        'limits': {'timeout': '20s'}, 'pool': {'max': '6'},
+        'limits': {'timeout': '20s', 'priority': '10'}, 'pool': {'max': '6'},
     })
     runner.conf_top['isolation'] = 'none'
     runner.init().start()
@@ -128,6 +159,47 @@ def key_failure():
     same(rows, [(2,)])
 
 
+# ---- turns ----
+
+def accepted(endpoint, rest='', base=None, bundle='jobs', headers=()):
+    a = call(url(endpoint, rest, base, bundle), 'POST', b'', [('Prefer', 'respond-async')] + list(headers))
+    same(a.status, 202, a)
+    return a.header('at-run-job')
+
+
+def one_at_a_time():
+    """An endpoint's own limit; the bundle's other endpoints are not held up by its backlog."""
+    note = word()
+    jobs = [accepted('one', '?ms=150&note=' + note, bundle='turns') for _ in range(6)]
+    a = call(url('busy', '?note=' + note + 'x', bundle='turns'))
+    same((a.status, a.json), (200, 'done'), a)
+    check(notes(note).count('-') < 6, 'the backlog was over before another endpoint answered', notes(note))
+    for j in jobs:
+        same(done(j)['outcome'], 'ok')
+    same(notes(note), '+-' * 6)
+
+
+def two_of_a_bundle():
+    note = word()
+    jobs = [accepted(e, '?ms=200&note=' + note, bundle='pair') for e in ('busy', 'one') * 3]
+    for j in jobs:
+        same(done(j)['outcome'], 'ok')
+    text = notes(note)
+    same((text.count('+'), side_by_side(text) <= 2), (6, True), text)
+
+
+def who_goes_first():
+    """Priority, then age; one at a time makes the order seen."""
+    note = word()
+    jobs = [accepted('busy', '?ms=600&as=a&note=' + note, bundle='prio')]
+    until(lambda: notes(note) == '+a', 'the first runs')
+    jobs += [accepted(e, '?as=%s&note=%s' % (x, note), bundle='prio')
+             for e, x in (('low', 'l'), ('busy', 'b'), ('busy', 'c'), ('high', 'h'))]
+    for j in jobs:
+        same(done(j)['outcome'], 'ok')
+    same(re.sub('[-+]', '', notes(note))[::2], 'ahbcl', notes(note))
+
+
 def leaves_nothing():
     for w in fronts.values():
         w.stop()
@@ -145,6 +217,9 @@ if runner is not None and runner.p and len(fronts) == 2:
         t.run('behind %s: a key joins the running job, a lost caller finds it again' % name, key_running, front.url)
         t.run('behind %s: the same key and another request is 422' % name, key_other, front.url)
     t.run('a key holds failures after the start, and no refusals', key_failure)
+    t.run('an endpoint that runs one at a time holds up no other', one_at_a_time)
+    t.run('a bundle runs no more side by side than it says', two_of_a_bundle)
+    t.run('the higher priority goes first', who_goes_first)
     t.pick = []
     t.run('stop leaves no process, a whole database', leaves_nothing)
 t.end()

@@ -25,7 +25,7 @@ TEST(bundle_of_the_design)
 {
 	struct bundle *b = parse(REC(",\"version\":\"1.2.0\",\"runtime\":\"Application/JavaScript+Deno; x=1\",\"entry\":\"src/main.js\","
 				     "\"endpoints\":{\"listVideos\":{},\"thumb\":{\"task\":true,\"concurrency\":1,\"idempotent\":true,"
-				     "\"attempts\":3,\"timeoutMs\":500},\"sync\":{\"schedule\":\"*/10 * * * *\"}},"
+				     "\"attempts\":3,\"timeoutMs\":500,\"priority\":-3,\"backoffMs\":250},\"sync\":{\"schedule\":\"*/10 * * * *\"}},"
 				     "\"permissions\":{\"net\":[\"api.example.com:443\"],\"read\":[],\"write\":[\"/tmp\"],\"env\":[\"LANG\"],"
 				     "\"run\":true,\"ffi\":false},\"limits\":{\"timeoutMs\":10000,\"memoryMb\":128},"
 				     "\"createdAt\":\"2026-11-01T00:00:00Z\",\"somethingNew\":[1]"), NULL);
@@ -40,7 +40,7 @@ TEST(bundle_of_the_design)
 	CHECK_INT(b->bytes, 40);
 	CHECK_INT(b->endpoints, 3);
 	p = bundle_endpoint(b, "thumb");
-	CHECK(p->task && p->idempotent);
+	CHECK(p->task && p->idempotent && p->priority == -3 && p->backoff_ms == 250);
 	CHECK_INT(p->attempts, 3);
 	CHECK_INT(p->timeout_ms, 500);
 	CHECK_STR(bundle_endpoint(b, "sync")->schedule, "*/10 * * * *");
@@ -116,6 +116,9 @@ TEST(bundle_that_is_wrong_says_what)
 		{ REC(",\"endpoints\":{\"a b\":{}}"), "not the name of an export" },
 		{ REC(",\"endpoints\":{\"a\":true}"), "endpoints.a must be an object" },
 		{ REC(",\"endpoints\":{\"a\":{\"task\":1}}"), "endpoints.a: task must be" },
+		{ REC(",\"endpoints\":{\"a\":{\"priority\":11}}"), "endpoints.a: priority must be -10 to 10" },
+		{ REC(",\"endpoints\":{\"a\":{\"backoffMs\":0}}"), "endpoints.a: backoffMs must be" },
+		{ REC(",\"limits\":{\"concurrency\":0}"), "concurrency must be" },
 		{ REC(",\"endpoints\":{\"a\":{\"attempts\":0}}"), "endpoints.a: attempts must be 1 to 20" },
 		{ REC(",\"endpoints\":{\"a\":{\"schedule\":\"* * * *\"}}"), "five cron fields" },
 		{ REC(",\"permissions\":[]"), "permissions must be an object" },

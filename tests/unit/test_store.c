@@ -605,32 +605,33 @@ TEST(a_new_scheduler_settles_what_a_dead_one_left)
 	CHECK(settled == 0 && back == 0);
 }
 
-TEST(authors_take_turns)
+TEST(what_waits_is_read_endpoint_by_endpoint)
 {
 	static const char *const who[] = { "did:plc:a", "did:plc:a", "did:plc:a", "did:plc:b", "did:plc:c" };
 	static const int64_t turns[] = { 1, 4, 5 };
 	struct store *s = t_store();
 	struct err e = ERR_INIT;
-	struct work_job j;
-	const char *cursor = "";
-	char last[64];
+	struct work_job at = { 0 }, j;
 	size_t i;
 
 	for (i = 0; i < 5; i++)
 		admit_as(s, enqueue(s), who[i], false);
+	enqueue(s);
 	for (i = 0; i < 3; i++) {
-		CHECK_INT(work_next_admitted(s, cursor, 0, &j, &e), 0);
+		CHECK_INT(work_next_lane(s, at.author, at.bundle, at.endpoint, &j, &e), 0);
 		CHECK_INT(j.id.row, turns[i]);
-		snprintf(last, sizeof last, "%s", j.did);
-		cursor = last;
-		work_job_clear(&j);
+		work_job_clear(&at);
+		at = j;
 	}
-	CHECK_INT(work_next_admitted(s, cursor, 0, &j, &e), -1);
+	CHECK_INT(work_next_lane(s, at.author, at.bundle, at.endpoint, &j, &e), -1);
 	CHECK_INT(e.kind, ERR_NOTFOUND);
-	CHECK_INT(work_next_admitted_of(s, "did:plc:a", 1, &j, &e), 0);
+	work_job_clear(&at);
+	CHECK_INT(work_next_admitted_of(s, "did:plc:a", "hello", "ep", 1, &j, &e), 0);
 	CHECK_INT(j.id.row, 2);
 	work_job_clear(&j);
-	CHECK_INT(work_next_admitted_of(s, "did:plc:a", 3, &j, &e), -1);
+	CHECK_INT(work_next_admitted_of(s, "did:plc:a", "hello", "ep", 3, &j, &e), -1);
+	CHECK_INT(work_next_admitted_of(s, "did:plc:a", "hello", "other", 0, &j, &e), -1);
+	CHECK_INT(work_next_admitted_of(s, DID, "hello", "ep", 0, &j, &e), -1); /* queued is not admitted */
 }
 
 TEST(load_is_counted_up_to_a_cap)
@@ -671,7 +672,7 @@ pick_us(struct store *s)
 		struct front_load load;
 		t = clock_mono_us();
 		CHECK_INT(work_queued(s, 0, 32, keep, &l, &e), 32);
-		CHECK_INT(work_next_admitted(s, "did:plc:b", 0, &j, &e), 0);
+		CHECK_INT(work_next_lane(s, "did:plc:b", "", "", &j, &e), 0);
 		CHECK_INT(front_load(s, DID, "hello", 50, &load, &e), 0);
 		t = clock_mono_us() - t;
 		best = t < best ? t : best;
