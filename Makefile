@@ -33,7 +33,7 @@ endif
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o \
-           lib/egress.o
+           lib/egress.o lib/grant.o
 LEDGER   = lib/store.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o
 WORK     = lib/store_work.o lib/store_key.o
@@ -41,7 +41,7 @@ WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o l
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/none.o backends/sandbox.o backends/seccomp.o backends/parts.o \
-           backends/runtime.o lib/child.o
+           backends/permit.o backends/runtime.o lib/child.o
 
 FETCHER  = $(patsubst %.c,%.o,$(wildcard scheduler/fetcher*.c))
 FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))
@@ -108,7 +108,7 @@ $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) $(FRONT))
 $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(WORLD) $(PROOF))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
 
-$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/spawn.o lib/bundle.o lib/cid.o \
+$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/cid.o \
     $(WALLS) $(GROUND))
 	$(LINK) $(L_GROUND) $(L_WALLS) -lsodium
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backends/backends.h"
+#include "backends/parts.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 
@@ -28,26 +29,15 @@ backend_named(const char *name)
 	return NULL;
 }
 
-static void
-list_clear(struct conf_list *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		free(l->item[i]);
-	free(l->item);
-	*l = (struct conf_list){ NULL, 0 };
-}
-
 void
 plan_clear(struct plan *p)
 {
-	list_clear(&p->argv);
-	list_clear(&p->env);
-	list_clear(&p->read_only);
-	list_clear(&p->read_write);
-	list_clear(&p->args);
-	list_clear(&p->open);
+	parts_clear(&p->argv);
+	parts_clear(&p->env);
+	parts_clear(&p->read_only);
+	parts_clear(&p->read_write);
+	parts_clear(&p->args);
+	parts_clear(&p->open);
 	free(p->cwd);
 	free(p->dir);
 	memset(p, 0, sizeof *p);

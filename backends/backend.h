@@ -20,8 +20,9 @@ struct bundle; /* lib/bundle.h */
 struct task {
 	int64_t instance;          /* number, for names and labels */
 	const struct runtime *runtime;
-	const char *dir;           /* absolute: HOME/run/i/N, holds sock, bundle/, tmp/, package.json */
+	const char *dir;           /* absolute: HOME/run/i/N, holds sock, out (plan.gate), bundle/, tmp/, package.json */
 	const struct bundle *bundle; /* whose permissions it needs; NULL: a blank, no permissions */
+	const char *author, *name; /* whose bundle and which, for [grants]; NULL with a blank */
 };
 
 /* The bounds a wall sets on the process itself. */
@@ -48,6 +49,13 @@ struct plan {
 	char *dir;
 	/* The plan's process holds all others in a pid namespace: they can be counted, and die with it. */
 	bool contained;
+	/*
+	 * The wall has a gate (DESIGN 11): the plan starts at-rund-gate as the first process inside, by parts_gate_command.
+	 * Who carries the plan out makes the socket task.dir/out before, which leads to the egress process, tells that what
+	 * the bundle may reach before the bundle is loaded, and removes the socket afterwards.  Inside it lies as
+	 * plan.dir/out, and connecting to it is all that whoever runs there needs to be able to do with it.
+	 */
+	bool gate;
 };
 #define PLAN_ARGS_FD  3
 #define PLAN_OPEN_FD  4
@@ -56,16 +64,17 @@ void plan_clear(struct plan *p);
 
 struct backend { /* all required */
 	const char *name; /* as in config and in job.wall */
+	/* Nothing is inside but what the wall put there, so that a bundle may start programs: permit.c's run, ffi, sys. */
+	bool closed;
 	/* 0, or why this wall cannot stand here. */
 	int (*probe)(const struct conf *c, struct err *e);
 	int (*plan)(const struct conf *c, const struct task *t, struct plan *p, struct err *e);
 	/*
-	 * Which blanks may take the bundle: the key of a blank is plan_key(NULL); a bundle fits a blank when its
-	 * key is the same.  For `none` with deno the permissions are flags of the process, so they are in the key.
+	 * Which blanks may take the bundle: a task without a bundle gives the key of a blank; a bundle fits a blank when
+	 * its key is the same.  What must be known when the process starts is in the key: host paths that the operator
+	 * grants, and for `none` with deno the permissions that are flags of the process.  instance and dir are not set.
 	 */
-	void (*key)(const struct conf *c, const struct runtime *r, const struct bundle *b, struct buf *out);
-	/* Refuses what this wall cannot grant, naming the permission (DESIGN 12). */
-	int (*permit)(const struct conf *c, const struct runtime *r, const struct bundle *b, struct err *e);
+	void (*key)(const struct conf *c, const struct task *t, struct buf *out);
 	/* Removes what an instance leaves; twice or after a crash is fine. */
 	void (*clean)(const struct conf *c, const struct task *t);
 };
@@ -76,6 +85,11 @@ struct backend { /* all required */
 const struct backend *backend_choose(const struct conf *c, struct buf *why, struct err *e);
 /* In order of strength; NULL past the end. */
 const struct backend *backend_at(size_t i);
+/*
+ * May the bundle of the task have what it asks for, behind this wall (permit.c, the same table for all)?  0, or ERR_DENIED
+ * "PermissionNotGranted" that names the permission, what was asked for, and why not.
+ */
+int backend_permit(const struct backend *wall, const struct conf *c, const struct task *t, struct err *e);
 /* By its name in the config, or NULL. */
 const struct backend *backend_named(const char *name);
 

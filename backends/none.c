@@ -8,14 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include "backends/backend.h"
 #include "backends/backends.h"
 #include "backends/parts.h"
+#include "backends/permit.h"
 #include "backends/runtime.h"
 #include "lib/buf.h"
 #include "lib/bundle.h"
+#include "lib/egress.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 
@@ -48,16 +51,52 @@ socket_arg(const struct task *t)
 	return mem_str("sock");
 }
 
+/* Hosts with their ports: without one the runtime would mean all ports, and we mean one. */
+static void
+add_rules(const struct bundle *b, struct conf_list *out)
+{
+	struct egress_rule r;
+	size_t i;
+
+	for (i = 0; b != NULL && i < b->permissions.net.n; i++) {
+		const char *s = b->permissions.net.item[i];
+
+		if (egress_rule_parse(s, strlen(s), EGRESS_PORT, &r, NULL) != 0)
+			continue; /* permit_check has refused it */
+		if (r.all)
+			parts_add(out, mem_str("*"));
+		else
+			parts_add(out, mem_fmt(r.host.family == AF_INET6 ? "%s[%s]:%d" : "%s%s:%d", r.under ? "*." : "",
+			    r.host.text, r.port));
+	}
+}
+
+static char *
+with_paths(char *list /* taken over */, const struct conf_list *more)
+{
+	struct buf b = BUF_INIT;
+	size_t i;
+
+	buf_str(&b, list);
+	for (i = 0; i < more->n; i++)
+		buf_fmt(&b, ",%s", more->item[i]);
+	free(list);
+	return buf_take(&b);
+}
+
 static void
 plan_argv(const struct conf *c, const struct task *t, struct conf_list *argv)
 {
 	const struct runtime *r = t->runtime;
 	const struct bundle *b = t->bundle;
+	struct conf_list read = { NULL, 0 }, write = { NULL, 0 }, net = { NULL, 0 };
 	char *sock = socket_arg(t), *reads, *writes, *memory, *unix_net = mem_fmt("unix:%s/sock", t->dir);
 	size_t i;
 
-	reads = mem_fmt("%s,%s,/tmp", t->dir, r->dir);
-	writes = mem_fmt("%s/tmp,%s/sock,/tmp", t->dir, t->dir);
+	permit_paths(c, t, &read, &write);
+	add_rules(b, &net);
+	reads = with_paths(mem_fmt("%s,%s,/tmp", t->dir, r->dir), &read);
+	writes = with_paths(mem_fmt("%s/tmp,%s/sock,/tmp", t->dir, t->dir), &write);
 	memory = mem_fmt("%lld", (long long)(c->limits.memory >> 20));
 	parts_add(argv, mem_str(r->program));
 	for (i = 0; i < r->flags.n; i++)
@@ -66,7 +105,7 @@ plan_argv(const struct conf *c, const struct task *t, struct conf_list *argv)
 	parts_add_permission(argv, r, "read", reads, NULL);
 	parts_add_permission(argv, r, "write", writes, NULL);
 	/* deno counts its own socket as net. */
-	parts_add_permission(argv, r, "net", unix_net, b != NULL ? &b->permissions.net : NULL);
+	parts_add_permission(argv, r, "net", unix_net, &net);
 	parts_add_permission(argv, r, "env", NULL, b != NULL ? &b->permissions.env : NULL);
 	parts_add(argv, mem_str(r->executor));
 	parts_add(argv, sock);
@@ -74,6 +113,9 @@ plan_argv(const struct conf *c, const struct task *t, struct conf_list *argv)
 	free(writes);
 	free(memory);
 	free(unix_net);
+	parts_clear(&read);
+	parts_clear(&write);
+	parts_clear(&net);
 }
 
 static void
@@ -103,7 +145,7 @@ plan_limits(const struct conf *c, struct plan *p)
 }
 
 static void
-plan_landlock(const struct task *t, struct plan *p)
+plan_landlock(const struct conf *c, const struct task *t, struct plan *p)
 {
 	char *prefix = mem_str(t->runtime->program), *slash;
 	size_t i;
@@ -126,6 +168,7 @@ plan_landlock(const struct task *t, struct plan *p)
 	parts_add(&p->read_write, mem_str("/tmp"));
 	for (i = 0; i < sizeof device_paths / sizeof device_paths[0]; i++)
 		parts_add(&p->read_write, mem_str(device_paths[i]));
+	permit_paths(c, t, &p->read_only, &p->read_write);
 	free(prefix);
 }
 
@@ -141,49 +184,34 @@ none_plan(const struct conf *c, const struct task *t, struct plan *p, struct err
 	plan_env(c, t, &p->env);
 	p->cwd = mem_str(t->dir);
 	plan_limits(c, p);
-	plan_landlock(t, p);
+	plan_landlock(c, t, p);
 	return 0;
 }
 
 /* Permissions that are flags of the process must be known when it starts. */
 static void
-none_key(const struct conf *c, const struct runtime *r, const struct bundle *b, struct buf *out)
+none_key(const struct conf *c, const struct task *t, struct buf *out)
 {
+	const struct bundle *b = t->bundle;
+	struct conf_list net = { NULL, 0 };
 	struct buf values = BUF_INIT;
 
-	(void)c;
 	buf_str(out, "");
 	if (b == NULL)
 		return;
-	if (parts_flag(r, "net") != NULL && b->permissions.net.n > 0) {
-		parts_join(&values, &b->permissions.net);
+	permit_key(c, t, out);
+	if (parts_flag(t->runtime, "net") != NULL && b->permissions.net.n > 0) {
+		add_rules(b, &net);
+		parts_join(&values, &net);
 		buf_fmt(out, "net=%s;", values.data);
+		parts_clear(&net);
 	}
 	buf_reset(&values);
-	if (parts_flag(r, "env") != NULL && b->permissions.env.n > 0) {
+	if (parts_flag(t->runtime, "env") != NULL && b->permissions.env.n > 0) {
 		parts_join(&values, &b->permissions.env);
 		buf_fmt(out, "env=%s;", values.data);
 	}
 	buf_clear(&values);
-}
-
-static int
-none_permit(const struct conf *c, const struct runtime *r, const struct bundle *b, struct err *e)
-{
-	static const char why[] = "the wall 'none' cannot hold it";
-
-	(void)c;
-	(void)r;
-	if (b->permissions.run.n > 0)
-		return parts_not_granted(e, "run", b->permissions.run.item[0], why);
-	if (b->permissions.ffi.n > 0)
-		return parts_not_granted(e, "ffi", b->permissions.ffi.item[0], why);
-	if (b->permissions.sys.n > 0)
-		return parts_not_granted(e, "sys", b->permissions.sys.item[0], why);
-	if (parts_permit_net(&b->permissions.net, e) != 0 || parts_permit_env(&b->permissions.env, e) != 0 ||
-	    parts_permit_paths("none", "read", &b->permissions.read, true, e) != 0)
-		return -1;
-	return parts_permit_paths("none", "write", &b->permissions.write, false, e);
 }
 
 static void
@@ -194,5 +222,5 @@ none_clean(const struct conf *c, const struct task *t)
 }
 
 const struct backend backend_none = {
-	.name = "none", .probe = none_probe, .plan = none_plan, .key = none_key, .permit = none_permit, .clean = none_clean,
+	.name = "none", .probe = none_probe, .plan = none_plan, .key = none_key, .clean = none_clean,
 };

@@ -1,25 +1,37 @@
 #include "backends/parts.h"
 
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
 #include "lib/buf.h"
-#include "lib/bundle.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 
-/* What of our own environment a bundle may ask for by name. */
-static const char *const exported[] = { "PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR" };
+#ifndef AT_RUND_LIBDIR
+#define AT_RUND_LIBDIR "/usr/local/lib/at-rund"
+#endif
 
 void
 parts_add(struct conf_list *l, char *s /* taken over */)
 {
 	l->item = mem_grow(l->item, (l->n + 1) * sizeof(char *));
 	l->item[l->n++] = s;
+}
+
+void
+parts_clear(struct conf_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->item[i]);
+	free(l->item);
+	*l = (struct conf_list){ NULL, 0 };
 }
 
 const char *
@@ -118,59 +130,50 @@ parts_limit(struct plan *p, int resource, int64_t value)
 		p->limit[p->limits++] = (struct plan_limit){ resource, (uint64_t)value };
 }
 
-int
-parts_not_granted(struct err *e, const char *permission, const char *value, const char *why)
+/* Beside the program that runs, as in a build directory and below PREFIX/lib/at-rund, or where it was installed. */
+char *
+parts_gate(struct err *e)
 {
-	return err_named(e, ERR_DENIED, "PermissionNotGranted", "permissions.%s: '%.100s' is not granted by this runner: %s",
-	    permission, value, why);
-}
-
-/* Relative paths are the bundle's own; /tmp is there for everybody. */
-int
-parts_permit_paths(const char *wall, const char *permission, const struct conf_list *l, bool own, struct err *e)
-{
-	char mine[80];
+	static const char *const places[] = { "at-rund-gate", "../lib/at-rund/at-rund-gate", "../at-rund-gate" };
+	char exe[PATH_MAX], *slash, *path;
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	size_t i;
 
-	snprintf(mine, sizeof mine, "the wall '%s' grants /tmp and the bundle's own files", wall);
-	for (i = 0; i < l->n; i++) {
-		const char *p = l->item[i];
-
-		if (strcmp(p, "/tmp") == 0 || (strncmp(p, "/tmp/", 5) == 0 && strstr(p, "..") == NULL))
-			continue;
-		if (own && (strcmp(p, ".") == 0 || bundle_path_ok(p, strlen(p))))
-			continue;
-		return parts_not_granted(e, permission, p, mine);
+	exe[n > 0 ? n : 0] = '\0';
+	slash = strrchr(exe, '/');
+	for (i = 0; slash != NULL && i < sizeof places / sizeof places[0]; i++) {
+		path = mem_fmt("%.*s/%s", (int)(slash - exe), exe, places[i]);
+		if (access(path, X_OK) == 0)
+			return path;
+		free(path);
 	}
-	return 0;
+	if (access(AT_RUND_LIBDIR "/at-rund-gate", X_OK) == 0)
+		return mem_str(AT_RUND_LIBDIR "/at-rund-gate");
+	err_set(e, ERR_NOTFOUND, "at-rund-gate is neither beside %s nor in %s", exe, AT_RUND_LIBDIR);
+	return NULL;
 }
 
-/* Values become parts of flags: nothing in them may end the list or begin another flag. */
-int
-parts_permit_net(const struct conf_list *l, struct err *e)
+static void
+add_option(struct conf_list *argv, const char *name, char *value /* taken over */)
+{
+	parts_add(argv, mem_str(name));
+	parts_add(argv, value);
+}
+
+void
+parts_gate_command(const struct conf *c, struct conf_list *argv, const char *gate, const char *dir, const char *filter,
+    const struct conf_list *write)
 {
 	size_t i;
 
-	for (i = 0; i < l->n; i++) {
-		const char *p = l->item[i];
-
-		if (p[0] == '\0' || p[0] == '-' || p[strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		    "0123456789.-_:*[]")] != '\0')
-			return parts_not_granted(e, "net", p, "it is no host or host:port");
-	}
-	return 0;
-}
-
-int
-parts_permit_env(const struct conf_list *l, struct err *e)
-{
-	size_t i, k, n = sizeof exported / sizeof exported[0];
-
-	for (i = 0; i < l->n; i++) {
-		for (k = 0; k < n && strcmp(exported[k], l->item[i]) != 0; k++)
-			;
-		if (k == n)
-			return parts_not_granted(e, "env", l->item[i], "it is not exported");
-	}
-	return 0;
+	parts_add(argv, mem_str(gate));
+	if (dir != NULL)
+		add_option(argv, "--socket", mem_fmt("%s/out", dir));
+	if (filter != NULL)
+		add_option(argv, "--filter", mem_str(filter));
+	add_option(argv, "--files", mem_fmt("%lld", (long long)c->limits.files));
+	add_option(argv, "--write", mem_str("/tmp"));
+	for (i = 0; write != NULL && i < write->n; i++)
+		add_option(argv, "--write", mem_str(write->item[i]));
+	parts_add(argv, mem_str("--"));
 }

@@ -1,5 +1,5 @@
 /*
- * What walls have in common: lists, a runtime's permission flags, what a bundle may ask for.
+ * What walls have in common: lists, a runtime's permission flags, the command of the gate.
  */
 #ifndef BACKENDS_PARTS_H
 #define BACKENDS_PARTS_H
@@ -15,6 +15,7 @@ struct plan;
 struct runtime;
 
 void parts_add(struct conf_list *l, char *s /* taken over */);
+void parts_clear(struct conf_list *l);
 /* The items with commas between. */
 void parts_join(struct buf *out, const struct conf_list *l);
 /* The runtime's flag for a permission, "--allow-net={}", or NULL. */
@@ -29,11 +30,17 @@ char *parts_fill_flag(const struct conf *c, const char *dir, const char *executo
 /* A bound of the process; 0 is none, but for core files. */
 void parts_limit(struct plan *p, int resource, int64_t value);
 
-/* ERR_DENIED that names the permission; always -1. */
-int parts_not_granted(struct err *e, const char *permission, const char *value, const char *why);
-/* own: the bundle's own files too (read). */
-int parts_permit_paths(const char *wall, const char *permission, const struct conf_list *l, bool own, struct err *e);
-int parts_permit_net(const struct conf_list *l, struct err *e);
-int parts_permit_env(const struct conf_list *l, struct err *e);
+/*
+ * The way out (plan.gate).  The program on the host, allocated; NULL and ERR_NOTFOUND when it is not there.  Static, so that it
+ * runs wherever a wall shows it.
+ */
+char *parts_gate(struct err *e);
+/*
+ * What stands before the runtime's command: gate is the program as seen inside, dir the instance's directory there, filter a
+ * file there with what seccomp_filter_fd holds (NULL: the wall filters itself), write the paths that are writable there
+ * beside /tmp.  The gate gives the command its limits, no capabilities, Landlock and the filter.
+ */
+void parts_gate_command(const struct conf *c, struct conf_list *argv, const char *gate, const char *dir, const char *filter,
+    const struct conf_list *write);
 
 #endif

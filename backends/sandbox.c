@@ -1,20 +1,20 @@
 /*
  * The wall made of bubblewrap: a root put together from nothing, namespaces of its own for everything the kernel can
- * part, no capabilities, and the system calls of seccomp.c.  It needs no rights but those to make a user namespace.
+ * part, and at-rund-gate as the first process inside.  The gate has two rights over the network that is nothing but its own
+ * loopback, to serve low ports and own addresses; the runtime that it starts has none, Landlock on it, and the system calls
+ * of seccomp.c.  All of it needs no rights but those to make a user namespace.
  *
  * What is inside, all of it read-only but /tmp:
  *
  *     /usr/{bin,lib,…}   the host's programs and libraries; nothing of /home, /root, /var, /opt, /srv, /usr/local
  *     /etc               a few files of our own (passwd, hosts, …) and, of the host, the loader's cache, roots of trust, time
- *     /runtime/NAME      the executor; /runtime/js what executors share; /runtime/own a program from elsewhere
- *     /job               the instance's directory: sock, package.json, bundle/ (it appears when the bundle is loaded)
+ *     /runtime/NAME      the executor; /runtime/js what executors share; /runtime/own a program from elsewhere; the gate
+ *     /job               the instance's directory: sock, out, package.json, bundle/ (it appears when the bundle is loaded)
  *     /tmp               tmpfs of limits.scratch bytes; /dev/shm leads there too, so that it is bounded with it
  *     /proc /dev         its own processes; null zero full random urandom
  *
- * The same names for everybody: nothing tells where on the host the runner lives.  For that the arguments go through a
- * descriptor, because process 1 inside is bwrap and its command line and environment can be read there.
- *
- * Landlock is not laid on top: it would have to be taken before bwrap and forbids it to mount.
+ * and what [grants] names, where it lies on the host.  The same names for everybody: nothing tells where on the host the
+ * runner lives.  The arguments of bwrap go through a descriptor, for they are many and nobody's business.
  */
 #include <errno.h>
 #include <glob.h>
@@ -28,6 +28,7 @@
 #include "backends/backend.h"
 #include "backends/backends.h"
 #include "backends/parts.h"
+#include "backends/permit.h"
 #include "backends/runtime.h"
 #include "backends/seccomp.h"
 #include "lib/buf.h"
@@ -38,8 +39,11 @@
 
 #define PATH_ENV      "/usr/local/bin:/usr/bin:/bin"
 #define OWN           "/runtime/own"
+#define GATE          "/runtime/gate"
+#define FILTER        "/runtime/filter"
 #define USER_INSIDE   "65532"
 #define SCRATCH_LEAST 4096 /* a size of 0 would mean no bound */
+#define ARGS_WORDS    3    /* "bwrap --args 3", then "--" */
 #define PROBE_MS      5000
 #define PROBE_OUT     4096
 
@@ -119,10 +123,12 @@ static void
 add_namespaces(struct conf_list *l)
 {
 	arg(l, "--unshare-user", "--unshare-all", NULL); /* -all only tries the user namespace */
-	arg(l, "--die-with-parent", "--new-session", NULL);
+	arg(l, "--die-with-parent", "--new-session", "--as-pid-1");
 	arg(l, "--uid", USER_INSIDE, NULL);
 	arg(l, "--gid", USER_INSIDE, NULL);
 	arg(l, "--cap-drop", "ALL", NULL);
+	arg(l, "--cap-add", "CAP_NET_BIND_SERVICE", NULL);
+	arg(l, "--cap-add", "CAP_NET_ADMIN", NULL);
 	arg(l, "--hostname", "runner", NULL);
 }
 
@@ -162,6 +168,16 @@ own_file(size_t i, struct err *e)
 	return made[i];
 }
 
+static void
+add_file(struct plan *p, int fd, const char *path)
+{
+	arg(&p->args, "--perms", "0444", NULL);
+	parts_add(&p->args, mem_str("--file"));
+	parts_add(&p->args, mem_fmt("%d", PLAN_OPEN_FD + (int)p->open.n));
+	parts_add(&p->args, mem_str(path));
+	parts_add(&p->open, mem_fmt("/proc/self/fd/%d", fd));
+}
+
 static int
 add_descriptors(struct plan *p, struct err *e)
 {
@@ -170,17 +186,11 @@ add_descriptors(struct plan *p, struct err *e)
 
 	if (fd < 0)
 		return -1;
-	parts_add(&p->open, mem_fmt("/proc/self/fd/%d", fd));
-	parts_add(&p->args, mem_str("--seccomp"));
-	parts_add(&p->args, mem_fmt("%d", PLAN_OPEN_FD));
+	add_file(p, fd, FILTER);
 	for (i = 0; i < OWN_FILES; i++) {
 		if ((fd = own_file(i, e)) < 0)
 			return -1;
-		parts_add(&p->open, mem_fmt("/proc/self/fd/%d", fd));
-		arg(&p->args, "--perms", "0444", NULL);
-		parts_add(&p->args, mem_str("--file"));
-		parts_add(&p->args, mem_fmt("%d", PLAN_OPEN_FD + (int)i + 1));
-		parts_add(&p->args, mem_str(own_files[i].path));
+		add_file(p, fd, own_files[i].path);
 	}
 	return 0;
 }
@@ -319,72 +329,85 @@ add_env(struct conf_list *l)
 static int
 start_plan(struct plan *p, struct err *e)
 {
-	char *bwrap = child_which("bwrap");
+	char *bwrap = child_which("bwrap"), *gate;
 
 	if (bwrap == NULL)
 		return err_set(e, ERR_NOTFOUND, "bwrap is not installed: apt install bubblewrap");
 	parts_add(&p->argv, bwrap);
 	arg(&p->argv, "--args", NULL, NULL);
 	parts_add(&p->argv, mem_fmt("%d", PLAN_ARGS_FD));
-	/* No mark of the home in the environment, as behind `none`: it can be read inside, and what bwrap starts dies
-	 * with it, as it dies with us. */
-	p->env = (struct conf_list){ NULL, 0 };
-	p->contained = true;
+	arg(&p->argv, "--", NULL, NULL);
+	gate = parts_gate(e);
+	if (gate == NULL)
+		return -1;
+	p->contained = p->gate = true;
 	add_namespaces(&p->args);
+	arg(&p->args, "--ro-bind", gate, GATE);
+	free(gate);
 	return add_descriptors(p, e);
+}
+
+/* Where they lie outside: a bundle names them so. */
+static void
+bind_granted(struct conf_list *l, const struct conf_list *read, const struct conf_list *write)
+{
+	size_t i;
+
+	for (i = 0; i < read->n; i++)
+		arg(l, "--ro-bind", read->item[i], read->item[i]);
+	for (i = 0; i < write->n; i++)
+		arg(l, "--bind", write->item[i], write->item[i]);
+}
+
+static void
+add_inside(const struct conf *c, const struct task *t, struct plan *p)
+{
+	struct conf_list read = { NULL, 0 }, write = { NULL, 0 };
+	char *program, *executor;
+
+	permit_paths(c, t, &read, &write);
+	add_mounts(c, &p->args);
+	add_system(&p->args);
+	program = bind_program(&p->args, t->runtime->program);
+	executor = bind_executor(&p->args, t->runtime);
+	arg(&p->args, "--ro-bind", t->dir, "/job");
+	bind_granted(&p->args, &read, &write);
+	close_root(&p->args);
+	add_env(&p->args);
+	arg(&p->args, "--chdir", "/job", NULL);
+	/* The command stands on the command line: people who look with ps want to see what runs. */
+	parts_gate_command(c, &p->argv, GATE, "/job", FILTER, &write);
+	add_command(c, t->runtime, &p->argv, program, executor);
+	parts_clear(&read);
+	parts_clear(&write);
 }
 
 static int
 sandbox_plan(const struct conf *c, const struct task *t, struct plan *p, struct err *e)
 {
 	const struct runtime *r = t->runtime;
-	char *program, *executor;
 
 	if (r->program == NULL || r->executor == NULL || r->missing != NULL)
 		return err_set(e, ERR_INTERNAL, "runtime %s cannot run here: %s", r->name,
 		    r->missing != NULL ? r->missing : "its program is not installed");
 	if (start_plan(p, e) != 0)
 		return -1;
-	add_mounts(c, &p->args);
-	add_system(&p->args);
-	program = bind_program(&p->args, r->program);
-	executor = bind_executor(&p->args, r);
-	arg(&p->args, "--ro-bind", t->dir, "/job");
-	close_root(&p->args);
-	add_env(&p->args);
-	arg(&p->args, "--chdir", "/job", NULL);
-	/* The command stands on the command line: people who look with ps want to see what runs. */
-	arg(&p->argv, "--", NULL, NULL);
-	add_command(c, r, &p->argv, program, executor);
+	add_inside(c, t, p);
+	/* For the next scheduler, should this one be killed: bwrap's own, which nobody inside sees. */
+	parts_add(&p->env, mem_fmt("AT_RUND_INSTANCE=%s:%lld", c->home, (long long)t->instance));
 	p->dir = mem_str("/job");
 	p->cwd = mem_str("/");
 	parts_limit(p, RLIMIT_CORE, 0);
-	parts_limit(p, RLIMIT_NOFILE, c->limits.files);
 	parts_limit(p, RLIMIT_FSIZE, c->limits.scratch);
 	return 0;
 }
 
-/* Everything a runtime could be denied is outside: every blank fits every bundle. */
+/* Every blank fits every bundle, but for those that see paths of the host: the rest is decided outside. */
 static void
-sandbox_key(const struct conf *c, const struct runtime *r, const struct bundle *b, struct buf *out)
+sandbox_key(const struct conf *c, const struct task *t, struct buf *out)
 {
-	(void)c;
-	(void)r;
-	(void)b;
 	buf_str(out, "");
-}
-
-static int
-sandbox_permit(const struct conf *c, const struct runtime *r, const struct bundle *b, struct err *e)
-{
-	(void)c;
-	(void)r;
-	if (b->permissions.net.n > 0)
-		return parts_not_granted(e, "net", b->permissions.net.item[0], "behind the wall 'sandbox' there is no network");
-	if (parts_permit_env(&b->permissions.env, e) != 0 ||
-	    parts_permit_paths("sandbox", "read", &b->permissions.read, true, e) != 0)
-		return -1;
-	return parts_permit_paths("sandbox", "write", &b->permissions.write, false, e);
+	permit_key(c, t, out);
 }
 
 static void
@@ -421,7 +444,7 @@ remedy(const char *why)
 	return "this host does not let us make user namespaces; inside a container it needs to be told to";
 }
 
-/* The real thing, once: all namespaces, mounts and the filter, with `true` inside. */
+/* The real thing, once: all namespaces, mounts, the gate and the filter, with `true` inside. */
 static int
 sandbox_probe(const struct conf *c, struct err *e)
 {
@@ -438,19 +461,21 @@ sandbox_probe(const struct conf *c, struct err *e)
 	add_mounts(c, &p.args);
 	add_system(&p.args);
 	close_root(&p.args);
+	parts_gate_command(c, &p.argv, GATE, NULL, FILTER, NULL);
 	/* The shell opens what spawn.c would hand over. */
 	buf_str(&script, "exec \"$0\" \"$@\"");
 	for (i = 0; i < p.open.n; i++)
 		buf_fmt(&script, " %d</proc/%d/fd/%s", PLAN_OPEN_FD + (int)i, (int)getpid(),
 		    strrchr(p.open.item[i], '/') + 1);
-	argv = mem_array(p.args.n + 8, sizeof *argv);
+	argv = mem_array(p.args.n + p.argv.n + 8, sizeof *argv);
 	argv[n++] = "/bin/sh";
 	argv[n++] = "-c";
 	argv[n++] = script.data;
 	argv[n++] = p.argv.item[0];
 	for (i = 0; i < p.args.n; i++)
 		argv[n++] = p.args.item[i];
-	argv[n++] = "--";
+	for (i = ARGS_WORDS; i < p.argv.n; i++) /* without bwrap's own name and where its arguments are */
+		argv[n++] = p.argv.item[i];
 	argv[n++] = "/bin/true";
 	argv[n] = NULL;
 	if (child_run(argv, PROBE_MS, PROBE_OUT, &out, &why) != 0) {
@@ -470,9 +495,9 @@ out:
 
 const struct backend backend_sandbox = {
 	.name = "sandbox",
+	.closed = true,
 	.probe = sandbox_probe,
 	.plan = sandbox_plan,
 	.key = sandbox_key,
-	.permit = sandbox_permit,
 	.clean = sandbox_clean,
 };

@@ -18,6 +18,7 @@
 #include "lib/buf.h"
 #include "lib/egress.h"
 #include "lib/err.h"
+#include "lib/grant.h"
 #include "lib/mem.h"
 #include "lib/near.h"
 #include "lib/syntax.h"
@@ -40,10 +41,12 @@ enum type {
 	T_INT,      /* int64_t */
 	T_DURATION,
 	T_SIZE,
-	T_DIDS,     /* struct conf_list */
+	T_DIDS,     /* struct conf_list, from here */
 	T_PORTS,
-	T_RULES,    /* struct conf_list of lib/egress.h's rules */
-	T_NETS,     /* and of its networks */
+	T_RULES,    /* of lib/egress.h */
+	T_NETS,
+	T_GRANT_PATHS, /* of lib/grant.h */
+	T_GRANT_NAMES, /* to here */
 	T_RESOLVER, /* char *: address or address:port */
 	T_FILES,    /* struct conf_pairs: NAME = file; the key of the table is "" */
 	T_COUNTS,   /* struct conf_pairs: warm.NAME = number; the key of the table is "warm." */
@@ -198,6 +201,12 @@ static const struct key keys[] = {
 	NUMBER("egress", "idle", T_DURATION, egress.idle, "1m", 100, DAY, "how long a connection may carry nothing", NULL),
 	NUMBER("egress", "total", T_DURATION, egress.total, "1h", 100, 365 * DAY, "how long a connection may last", NULL),
 
+	TEXT("grants", "read", T_GRANT_PATHS, grants.read, NULL,
+	    "paths of the host that bundles may read when they ask for them: who (*, a DID, DID/name) and the path", NULL),
+	TEXT("grants", "write", T_GRANT_PATHS, grants.write, NULL, "and those that they may write", NULL),
+	TEXT("grants", "env", T_GRANT_NAMES, grants.env, NULL,
+	    "environment variables of the runner that bundles may see when they ask for them: who and the name", NULL),
+
 	TEXT("dev", "bundles", T_PATH, dev_conf.bundles, NULL,
 	    "folder of bundles served as author local, with serve --dev only", NULL),
 
@@ -280,6 +289,8 @@ expectation(const struct key *k, struct buf *out)
 		[T_PORTS] = "port numbers from 1 to 65535",
 		[T_RULES] = "hosts: [\"api.example.com\", \"*.example.org:8443\"]",
 		[T_NETS] = "networks: [\"10.1.0.0/16\", \"fd00::/8\"]",
+		[T_GRANT_PATHS] = "who and an absolute path, none of the system's own: [\"did:plc:… /srv/data\", \"did:plc:…/name /srv/x\"]",
+		[T_GRANT_NAMES] = "who and a variable's name: [\"* REGION\", \"did:plc:…/name TOKEN\"]",
 		[T_RESOLVER] = "an address such as 192.0.2.53, 192.0.2.53:5353 or \"[2001:db8::53]:5353\"",
 		[T_FILES] = "the file of a runtime definition, NAME.ini or NAME.nix",
 	};
@@ -427,6 +438,10 @@ fits(const struct key *k, const char *v)
 		return egress_net_parse(v, &net, NULL) == 0;
 	case T_RESOLVER:
 		return is_resolver(v);
+	case T_GRANT_PATHS:
+		return grant_is_path(v);
+	case T_GRANT_NAMES:
+		return grant_is_name(v);
 	case T_PATH:
 	case T_PROGRAM:
 	case T_FILES:
@@ -577,14 +592,14 @@ is_runtime_name(const char *s)
 	return n > 0 && n <= 32 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n && s[0] != '-';
 }
 
-/* The values of a list that was not written in brackets: split at commas and spaces. */
+/* The values of a list that was not written in brackets: split at commas and spaces, but for grants, which hold one. */
 static const char *
 set_list(struct parse *p, const struct key *k, const char *v, bool in_list)
 {
 	char *copy = mem_str(v), *save = NULL;
 	const char *why = NULL;
 
-	if (in_list) {
+	if (in_list || k->type == T_GRANT_PATHS || k->type == T_GRANT_NAMES) {
 		if (!fits(k, v))
 			why = refuse(p, k, v);
 		else
@@ -605,7 +620,7 @@ out:
 static bool
 is_list(const struct key *k)
 {
-	return k->type == T_DIDS || k->type == T_PORTS || k->type == T_RULES || k->type == T_NETS;
+	return k->type >= T_DIDS && k->type <= T_GRANT_NAMES;
 }
 
 static const char *
@@ -784,13 +799,36 @@ check_mode(struct parse *p, const char *section, const char *mode, const struct 
 	return -1;
 }
 
+/* A path granted below one that may be written, or NULL. */
+static const char *
+nested_grant(const struct conf *c)
+{
+	const struct conf_list *lists[] = { &c->grants.read, &c->grants.write };
+
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < lists[k]->n; i++)
+			for (size_t j = 0; j < c->grants.write.n; j++) {
+				const char *path = grant_what(lists[k]->item[i]), *top = grant_what(c->grants.write.item[j]);
+
+				if (strncmp(path, top, strlen(top)) == 0 && path[strlen(top)] == '/')
+					return path;
+			}
+	return NULL;
+}
+
 static int
 check(struct parse *p, struct err *e)
 {
 	const struct conf *c = &p->l->conf;
-	const char *otlp = c->observability.otlp_endpoint;
+	const char *otlp = c->observability.otlp_endpoint, *inner;
 	struct err own = ERR_INIT;
 
+	inner = nested_grant(c);
+	if (inner != NULL) {
+		buf_fmt(p->problems, "%s: grants: %s lies below a path that bundles may write, who could make it lead anywhere\n",
+		    p->name, inner);
+		return err_set(e, ERR_INPUT, "%s: grants: %s lies below a path that bundles may write", p->name, inner);
+	}
 	if (check_mode(p, "access", c->access.mode, &c->access.allowlist, c->access.list, &own) != 0 ||
 	    check_mode(p, "callers", c->callers.mode, &c->callers.allowlist, c->callers.list, &own) != 0)
 		return err_set(e, own.kind, "%s", own.text);
@@ -817,7 +855,9 @@ value_clear(struct conf *c, const struct key *k)
 	case T_DIDS:
 	case T_PORTS:
 	case T_RULES:
-	case T_NETS: {
+	case T_NETS:
+	case T_GRANT_PATHS:
+	case T_GRANT_NAMES: {
 		struct conf_list *l = field(c, k);
 
 		for (size_t i = 0; i < l->n; i++)
@@ -1102,7 +1142,9 @@ value_text(const struct conf *c, const struct key *k, struct buf *out)
 	case T_DIDS:
 	case T_PORTS:
 	case T_RULES:
-	case T_NETS: {
+	case T_NETS:
+	case T_GRANT_PATHS:
+	case T_GRANT_NAMES: {
 		const struct conf_list *l = at;
 
 		buf_char(out, '[');

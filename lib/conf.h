@@ -106,6 +106,8 @@ struct conf {
 		int64_t connect_timeout, idle, total; /* 10s, 60s, 1h of a connection */
 	} egress;
 
+	struct { struct conf_list read, write, env; } grants; /* entries of lib/grant.h */
+
 	struct { char *bundles; } dev_conf; /* [dev] bundles = DIR: pseudo-author 'local', with --dev only */
 
 	struct {

@@ -136,6 +136,7 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
     struct admission *out, struct err *e)
 {
 	const struct bundle *b = code->bundle;
+	const struct task wanted = { .runtime = code->runtime, .bundle = b, .author = code->did, .name = code->name };
 	const struct bundle_endpoint *ep;
 
 	if (code->runtime == NULL || code->runtime->missing != NULL)
@@ -144,7 +145,7 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
 	if (ep == NULL && !b->any_endpoint)
 		return err_named(e, ERR_NOTFOUND, "EndpointNotFound", "the bundle %s has no endpoint '%s'", code->name,
 		    endpoint);
-	if (r->wall->permit(r->conf, code->runtime, b, e) != 0)
+	if (backend_permit(r->wall, r->conf, &wanted, e) != 0)
 		return -1;
 	fill_timeout(r->conf, b, ep, job_timeout_ms, out);
 	fill_turn(r->conf, b, ep, out);

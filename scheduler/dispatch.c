@@ -37,6 +37,7 @@
 #include "scheduler/collect.h"
 #include "scheduler/dev.h"
 #include "scheduler/events.h"
+#include "scheduler/exits.h"
 #include "scheduler/fetch.h"
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
@@ -338,9 +339,10 @@ dispatch_order_done(int64_t id, const char *note)
 static void
 code_key(const struct code *code, char **out)
 {
+	const struct task wanted = { .runtime = code->runtime, .bundle = code->bundle, .author = code->did, .name = code->name };
 	struct buf b = BUF_INIT;
 
-	shop.s.wall->key(shop.conf, code->runtime, code->bundle, &b);
+	shop.s.wall->key(shop.conf, &wanted, &b);
 	*out = buf_take(&b);
 }
 
@@ -394,7 +396,8 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	catalog_set_key(shop.catalog, code_key);
 	if (s->conf->dev && s->conf->dev_conf.bundles != NULL)
 		shop.dev = dev_new(s->conf, s->runtimes, shop.catalog);
-	instance_setup(s->conf, s->wall, &events);
+	shop.exits = exits_new(s->conf, s->program, &events_of_exits, NULL);
+	instance_setup(s->conf, s->wall, shop.exits, &events);
 	shop.bell = bell_listen(s->conf->run_dir, BELL_SCHEDULER, e);
 	shop.ringer = bell_ringer();
 	if (shop.bell < 0 || shop.ringer < 0)
@@ -402,6 +405,8 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	loop_watch(shop.bell, EPOLLIN, on_bell, NULL);
 	shop.fetch = fetch_new(s->conf, s->program);
 	if (fetch_start(shop.fetch, e) != 0)
+		return -1;
+	if (s->wall->closed && exits_start(shop.exits, e) != 0)
 		return -1;
 	if (work_before_open(s->store, &shop.last_row, e) != 0)
 		return -1;
@@ -448,7 +453,8 @@ all_gone(void *arg)
 		turn_reset(&shop.turn);
 	}
 	bury();
-	if (shop.pool.n == 0 && (shop.fetch == NULL || fetch_gone(shop.fetch)))
+	if (shop.pool.n == 0 && (shop.fetch == NULL || fetch_gone(shop.fetch)) &&
+	    (shop.exits == NULL || exits_gone(shop.exits)))
 		loop_end();
 	return false;
 }
@@ -476,6 +482,8 @@ dispatch_close(void)
 		fetch_stop(shop.fetch);
 	for (i = 0; i < shop.pool.n; i++)
 		instance_stop(shop.pool.item[i].instance, "the scheduler stops");
+	if (shop.exits != NULL)
+		exits_stop(shop.exits);
 	loop_after(&patience, 3000, on_give_up, NULL);
 	loop_run(all_gone, NULL, NULL);
 	loop_stop(&patience);
@@ -486,6 +494,7 @@ dispatch_close(void)
 	if (shop.ringer >= 0)
 		close(shop.ringer);
 	fetch_free(shop.fetch);
+	exits_free(shop.exits);
 	checkpoint_free(shop.checkpoint);
 	wait_clear(&shop.wait);
 	while (shop.held != NULL)

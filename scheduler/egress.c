@@ -787,7 +787,8 @@ take_message(const char *json, size_t n, int *fd)
 	} else if (i != NULL && strcmp(op, "job") == 0) {
 		free(i->job);
 		i->job = mem_str(json_string(m, "job"));
-		budget(i);
+		if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m, "fresh")))
+			budget(i);
 	} else if (i != NULL && strcmp(op, "drop") == 0) {
 		instance_end(i);
 	}

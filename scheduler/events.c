@@ -15,6 +15,7 @@
 #include "lib/mem.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
+#include "scheduler/exits.h"
 #include "scheduler/instance.h"
 #include "scheduler/place.h"
 #include "scheduler/shop.h"
@@ -261,3 +262,61 @@ events_deadline(void *arg)
 	err_named(&e, ERR_TIMEOUT, "JobTimeout", "the call ran longer than %s", limit);
 	events_stop(j, OUTCOME_TIMEOUT, &e, EVENTS_GRACE_MS);
 }
+
+/* --- the way out --- */
+
+static struct instance *
+instance_of(int64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < shop.pool.n; i++)
+		if (instance_number(shop.pool.item[i].instance) == number)
+			return shop.pool.item[i].instance;
+	return NULL;
+}
+
+static void
+on_told(void *arg, int64_t number)
+{
+	struct instance *i = instance_of(number);
+
+	(void)arg;
+	if (i != NULL)
+		instance_told(i);
+}
+
+static void
+on_connection(void *arg, const struct exits_line *l)
+{
+	const struct instance *i = instance_of(l->instance);
+
+	(void)arg;
+	log_info("egress", "job=%s instance=%lld bundle=%s host=%s port=%d verdict=%s end=%s sent=%lld received=%lld ms=%lld "
+	    "address=%s why=%s", log_q(l->job != NULL ? l->job : ""), (long long)(i != NULL ? instance_ledger_id(i) : 0),
+	    log_q(l->bundle != NULL ? l->bundle : ""), log_q(l->host), l->port, log_q(l->verdict), log_q(l->end),
+	    (long long)l->sent, (long long)l->received, (long long)l->ms, log_q(l->address != NULL ? l->address : ""),
+	    log_q(l->why != NULL ? l->why : ""));
+}
+
+/* The job's bytes are used up. */
+static void
+on_spent(void *arg, int64_t number, const char *job, const struct err *why)
+{
+	struct job_id id;
+	size_t i;
+
+	(void)arg;
+	if (job == NULL || !job_id_parse(job, &id))
+		return;
+	for (i = 0; i < shop.running.n; i++) {
+		struct job *j = shop.running.item[i];
+
+		if (j->w.id.row == id.row && j->started && instance_number(j->instance) == number) {
+			events_stop(j, OUTCOME_KILLED, why, EVENTS_GRACE_MS);
+			return;
+		}
+	}
+}
+
+const struct exits_events events_of_exits = { .ready = on_told, .connection = on_connection, .over = on_spent };

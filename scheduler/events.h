@@ -9,14 +9,16 @@
 #include "lib/job.h"
 
 struct err;
+struct exits_events;
 struct instance;
 struct instance_events;
 struct job;
 
 #define EVENTS_GRACE_MS 1000 /* from the deadline to the kill of an executor that does not end the call */
 
-/* For instance_setup. */
+/* For instance_setup and exits_new. */
 extern const struct instance_events events;
+extern const struct exits_events events_of_exits;
 
 /* A blank that is there for a code loads it. */
 void events_blank(struct instance *i);

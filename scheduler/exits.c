@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,6 +22,7 @@
 #include "lib/mem.h"
 #include "scheduler/egress.h"
 #include "scheduler/loop.h"
+#include "scheduler/site.h"
 #include "scheduler/spawn.h"
 
 #define BACKLOG   512
@@ -163,13 +163,13 @@ say(struct exits *x, char *json, int fd)
 }
 
 static void
-say_job(struct exits *x, const struct exit_of *o)
+say_job(struct exits *x, const struct exit_of *o, bool fresh)
 {
 	struct buf b = BUF_INIT;
 
 	buf_fmt(&b, "{\"op\":\"job\",\"instance\":%lld,\"job\":", (long long)o->instance);
 	buf_json_str(&b, o->job);
-	buf_char(&b, '}');
+	buf_fmt(&b, ",\"fresh\":%s}", fresh ? "true" : "false");
 	say(x, buf_take(&b), -1);
 }
 
@@ -180,7 +180,7 @@ say_all(struct exits *x, const struct exit_of *o)
 	if (o->allow != NULL)
 		say(x, mem_str(o->allow), -1);
 	if (o->job != NULL)
-		say_job(x, o);
+		say_job(x, o, true);
 }
 
 /* --- from the process: it speaks with strangers, so it is not believed more than it must be --- */
@@ -200,11 +200,6 @@ take_line(struct exits *x, const cJSON *m, int64_t instance)
 	    json_int(m, "ms", 0, INT64_MAX / 2, &l.ms, NULL) != 0 || l.verdict == NULL || l.end == NULL || l.host == NULL)
 		return false;
 	l.port = (int)port;
-	log_info("egress", "instance=%lld job=%s bundle=%s host=%s port=%d verdict=%s end=%s sent=%lld received=%lld ms=%lld "
-	    "address=%s why=%s", (long long)instance, log_q(l.job != NULL ? l.job : ""),
-	    log_q(l.bundle != NULL ? l.bundle : ""), log_q(l.host), l.port, log_q(l.verdict), log_q(l.end),
-	    (long long)l.sent, (long long)l.received, (long long)l.ms, log_q(l.address != NULL ? l.address : ""),
-	    log_q(l.why != NULL ? l.why : ""));
 	if (x->events.connection != NULL)
 		x->events.connection(x->arg, &l);
 	return true;
@@ -221,7 +216,7 @@ take_over(struct exits *x, const cJSON *m, int64_t instance)
 	if (json_text(m, "job", 128, &job, NULL) != 0 || json_int(m, "value", 0, INT64_MAX / 2, &value, NULL) != 0)
 		return false;
 	conf_size_print(value, size);
-	err_named(&why, ERR_BUSY, "LimitExceeded", "the job sent or received more than %s over the network (limits.egress)", size);
+	err_named(&why, ERR_BUSY, "EgressLimit", "the job sent or received more than %s over the network (limits.egress)", size);
 	if (x->events.over != NULL)
 		x->events.over(x->arg, instance, job, &why);
 	return true;
@@ -404,40 +399,20 @@ exits_start(struct exits *x, struct err *e)
 
 /* --- instances --- */
 
-static int
-listen_at(const char *path, struct err *e)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (strlen(path) >= sizeof a.sun_path)
-		return err_set(e, ERR_INTERNAL, "%s is too long for a socket", path);
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_errno(e, "socket");
-	unlink(path);
-	if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && chmod(path, 0660) == 0 && listen(fd, BACKLOG) == 0)
-		return fd;
-	err_errno(e, "listen at %s", path);
-	close(fd);
-	return -1;
-}
-
 int
-exits_add(struct exits *x, int64_t instance, const char *path, struct err *e)
+exits_add(struct exits *x, int64_t instance, const char *dir, struct err *e)
 {
 	struct exit_of *o;
 	int fd;
 
 	exits_drop(x, instance);
-	fd = listen_at(path, e);
+	fd = site_listen(dir, "out", BACKLOG, e);
 	if (fd < 0)
 		return -1;
 	o = mem_alloc(sizeof *o);
 	o->instance = instance;
 	o->fd = fd;
-	o->path = mem_str(path);
+	o->path = mem_fmt("%s/out", dir);
 	o->next = x->open;
 	x->open = o;
 	say_all(x, o);
@@ -477,7 +452,7 @@ exits_allow(struct exits *x, int64_t instance, const char *bundle, const struct 
 }
 
 void
-exits_job(struct exits *x, int64_t instance, const char *job)
+exits_job(struct exits *x, int64_t instance, const char *job, bool fresh)
 {
 	struct exit_of *o = find(x, instance);
 
@@ -485,7 +460,7 @@ exits_job(struct exits *x, int64_t instance, const char *job)
 		return;
 	free(o->job);
 	o->job = mem_str(job);
-	say_job(x, o);
+	say_job(x, o, fresh);
 }
 
 void
@@ -518,6 +493,12 @@ exits_stop(struct exits *x)
 	x->stopping = true;
 	loop_stop(&x->restart);
 	hang_up(x, "the end");
+}
+
+bool
+exits_gone(const struct exits *x)
+{
+	return x->process.pid == 0;
 }
 
 void

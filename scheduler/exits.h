@@ -11,6 +11,7 @@
 #ifndef SCHEDULER_EXITS_H
 #define SCHEDULER_EXITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct conf;
@@ -36,14 +37,16 @@ struct exits_events { /* all called from the loop; each may be NULL */
 /* program: our own executable, absolute.  All is borrowed. */
 struct exits *exits_new(const struct conf *c, const char *program, const struct exits_events *events, void *arg);
 int exits_start(struct exits *x, struct err *e);
-/* Makes the listening socket path, mode 0660: the instance is whoever connects to it.  Nothing is allowed yet. */
-int exits_add(struct exits *x, int64_t instance, const char *path, struct err *e);
+/* Makes the listening socket dir/out: the instance is whoever connects to it.  Nothing is allowed yet. */
+int exits_add(struct exits *x, int64_t instance, const char *dir, struct err *e);
 /* net: rules as lib/egress.h reads them, may be empty; bytes: each way, of a job.  ERR_INPUT: too many or too long. */
 int exits_allow(struct exits *x, int64_t instance, const char *bundle, const struct conf_list *net, int64_t bytes,
     struct err *e);
-void exits_job(struct exits *x, int64_t instance, const char *job);
+/* fresh: no other call is under way there, so its bytes are counted anew. */
+void exits_job(struct exits *x, int64_t instance, const char *job, bool fresh);
 void exits_drop(struct exits *x, int64_t instance);
 void exits_stop(struct exits *x); /* ends the process; no events any more */
+bool exits_gone(const struct exits *x); /* after exits_stop: it was reaped */
 void exits_free(struct exits *x);
 
 #endif

@@ -26,9 +26,12 @@
 #include "scheduler/account.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
+#include "scheduler/exits.h"
 #include "scheduler/loop.h"
+#include "scheduler/site.h"
 #include "scheduler/spawn.h"
 #include "scheduler/turn.h"
+#include "scheduler/voice.h"
 
 #define START_MS      10000 /* from exec to HELLO */
 #define LOAD_MS       10000 /* from LOAD to READY: the bundle's top level runs */
@@ -46,15 +49,6 @@ struct call {
 	struct loop_timer grace;
 };
 
-/* A pipe of the process: lines become log rows. */
-struct pipe_end {
-	struct instance *instance;
-	const char *source; /* "stdout", "stderr" */
-	int fd;
-	struct buf line;
-	bool skips;         /* the rest of a line that was too long */
-};
-
 struct instance {
 	int64_t n, id;
 	enum instance_state state;
@@ -65,7 +59,7 @@ struct instance {
 	struct spawned process;
 	int listen_fd, fd;
 	bool writes; /* EPOLLOUT is wanted */
-	struct pipe_end out_pipe, err_pipe;
+	struct voice out_voice, err_voice;
 	struct buf in, out;
 	size_t out_at;
 	struct call *call;
@@ -74,6 +68,8 @@ struct instance {
 	int64_t calls, used_ms, bound_ms;
 	bool was_blank, out_of_memory;
 	bool contained;           /* its processes can be counted */
+	bool gate;                /* it has a way out */
+	bool told;                /* and the egress process knows where it may lead: LOAD may go */
 	struct account *account;
 	enum job_outcome over;    /* NONE: no limit was hit */
 	struct err over_why;
@@ -83,13 +79,15 @@ struct instance {
 
 static const struct conf *conf;
 static const struct backend *wall;
+static struct exits *exits;
 static const struct instance_events *on;
 
 void
-instance_setup(const struct conf *c, const struct backend *w, const struct instance_events *events)
+instance_setup(const struct conf *c, const struct backend *w, struct exits *x, const struct instance_events *events)
 {
 	conf = c;
 	wall = w;
+	exits = x;
 	on = events;
 }
 
@@ -209,7 +207,6 @@ on_over(void *arg, enum job_outcome outcome, const struct err *why)
 }
 
 static void drain(struct instance *i);
-static void pipe_close(struct pipe_end *p);
 
 static void
 on_exit_of(void *arg, int status)
@@ -223,8 +220,8 @@ on_exit_of(void *arg, int status)
 	drain(i); /* what it said before it went */
 	i->state = INSTANCE_ENDING;
 	close_socket(i);
-	pipe_close(&i->out_pipe);
-	pipe_close(&i->err_pipe);
+	voice_close(&i->out_voice);
+	voice_close(&i->err_voice);
 	loop_stop(&i->timer);
 	account_free(i->account);
 	i->account = NULL;
@@ -469,6 +466,8 @@ on_socket(void *arg, uint32_t events)
 void
 instance_flush(struct instance *i)
 {
+	if (i->state == INSTANCE_LOADING && !i->told)
+		return;
 	while (i->fd >= 0 && i->out_at < i->out.len) {
 		ssize_t n = send(i->fd, i->out.data + i->out_at, i->out.len - i->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -514,161 +513,39 @@ on_connection(void *arg, uint32_t events)
 /* --- its standard output and error --- */
 
 static void
-say_line(struct pipe_end *p)
+on_line(void *arg, const struct voice *v, const char *text, size_t n)
 {
-	struct instance *i = p->instance;
+	struct instance *i = arg;
 	struct job *only = NULL;
 	int k;
 
 	for (k = 0; i->busy == 1 && k < i->places; k++)
 		if (i->call[k].number != 0)
 			only = i->call[k].job;
-	if (p->line.len > 0 && strstr(p->line.data, "heap out of memory") != NULL)
+	if (strstr(text, "heap out of memory") != NULL)
 		i->out_of_memory = true;
-	if (p->line.len > 0)
-		on->log(i, only, p == &i->err_pipe ? "warn" : "info", p->source, p->line.data, p->line.len);
-	buf_reset(&p->line);
-}
-
-static void
-take_text(struct pipe_end *p, const char *s, size_t n)
-{
-	while (n > 0) {
-		const char *nl = memchr(s, '\n', n);
-		size_t part = nl != NULL ? (size_t)(nl - s) : n;
-
-		if (!p->skips) {
-			size_t room = (size_t)conf->limits.log_line - p->line.len;
-
-			buf_add(&p->line, s, part < room ? part : room);
-			if (part >= room) {
-				say_line(p);
-				p->skips = true;
-			}
-		}
-		if (nl == NULL)
-			return;
-		if (!p->skips)
-			say_line(p);
-		p->skips = false;
-		n -= part + 1;
-		s = nl + 1;
-	}
-}
-
-static void
-pipe_close(struct pipe_end *p)
-{
-	if (p->fd < 0)
-		return;
-	if (p->line.len > 0)
-		say_line(p);
-	loop_forget(p->fd);
-	close(p->fd);
-	p->fd = -1;
-}
-
-static void
-on_pipe(void *arg, uint32_t events)
-{
-	struct pipe_end *p = arg;
-	char text[16384];
-	ssize_t n = read(p->fd, text, sizeof text);
-
-	(void)events;
-	if (n > 0)
-		take_text(p, text, (size_t)n);
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		pipe_close(p);
-}
-
-static void
-pipe_watch(struct instance *i, struct pipe_end *p, const char *source, int fd)
-{
-	*p = (struct pipe_end){ i, source, fd, BUF_INIT, false };
-	loop_watch(fd, EPOLLIN, on_pipe, p);
+	on->log(i, only, v == &i->err_voice ? "warn" : "info", v->source, text, n);
 }
 
 static void
 drain(struct instance *i)
 {
-	struct pipe_end *ends[] = { &i->out_pipe, &i->err_pipe };
-	size_t k;
-	int rounds;
-
 	if (i->state != INSTANCE_ENDING)
 		read_socket(i);
-	for (k = 0; k < 2; k++)
-		for (rounds = 0; rounds < 16 && ends[k]->fd >= 0; rounds++) {
-			char text[16384];
-			ssize_t n = read(ends[k]->fd, text, sizeof text);
-
-			if (n <= 0)
-				break;
-			take_text(ends[k], text, (size_t)n);
-		}
+	voice_drain(&i->out_voice);
+	voice_drain(&i->err_voice);
 }
 
 /* --- the beginning --- */
 
 static int
-write_file(const char *path, const char *text, struct err *e)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	size_t n = strlen(text);
-
-	if (fd < 0)
-		return err_errno(e, "create %s", path);
-	if (write(fd, text, n) != (ssize_t)n) {
-		close(fd);
-		return err_errno(e, "write %s", path);
-	}
-	close(fd);
-	return 0;
-}
-
-static int
-make_dir(struct instance *i, struct err *e)
-{
-	char *tmp = mem_fmt("%s/tmp", i->dir), *package = mem_fmt("%s/package.json", i->dir);
-	int rc = -1;
-
-	if (mkdir(i->dir, 0700) != 0 || mkdir(tmp, 0700) != 0) {
-		err_errno(e, "make %s", tmp);
-		goto out;
-	}
-	/* Node looks for package.json upwards from the bundle: it stops here, whatever lies above. */
-	rc = write_file(package, "{}\n", e);
-out:
-	free(tmp);
-	free(package);
-	return rc;
-}
-
-static int
 listen_at(struct instance *i, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int dir_fd = -1, rc = -1;
-
-	i->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	dir_fd = open(i->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (i->listen_fd < 0 || dir_fd < 0) {
-		err_errno(e, "socket in %s", i->dir);
-		goto out;
-	}
-	/* By way of the directory's descriptor: a home's path may be longer than a socket's may be. */
-	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/sock", dir_fd);
-	if (bind(i->listen_fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(i->listen_fd, 1) != 0) {
-		err_errno(e, "listen on %s/sock", i->dir);
-		goto out;
-	}
+	i->listen_fd = site_listen(i->dir, "sock", 1, e);
+	if (i->listen_fd < 0)
+		return -1;
 	loop_watch(i->listen_fd, EPOLLIN, on_connection, i);
-	rc = 0;
-out:
-	if (dir_fd >= 0)
-		close(dir_fd);
-	return rc;
+	return 0;
 }
 
 static void
@@ -696,14 +573,14 @@ struct instance *
 instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *e)
 {
 	struct instance *i = mem_alloc(sizeof *i);
-	struct task t = { .instance = n, .runtime = r, .bundle = code != NULL ? code->bundle : NULL };
+	struct task t = { .instance = n, .runtime = r };
 	struct plan plan = { 0 };
 	struct buf key = BUF_INIT;
 	int k, rc = -1;
 
 	i->n = n;
 	i->runtime = r;
-	i->listen_fd = i->fd = i->out_pipe.fd = i->err_pipe.fd = -1;
+	i->listen_fd = i->fd = i->out_voice.fd = i->err_voice.fd = -1;
 	i->dir = mem_fmt("%s/i/%lld", conf->run_dir, (long long)n);
 	i->places = r->concurrency < 1 ? 1 : r->concurrency > PLACES_MAX ? PLACES_MAX : r->concurrency;
 	i->call = mem_array((size_t)i->places, sizeof *i->call);
@@ -711,14 +588,22 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 		i->call[k].instance = i;
 	i->used_ms = loop_now_ms();
 	t.dir = i->dir;
-	wall->key(conf, r, t.bundle, &key);
+	if (code != NULL) {
+		t.bundle = code->bundle;
+		t.author = code->did;
+		t.name = code->name;
+	}
+	wall->key(conf, &t, &key);
 	i->key = buf_take(&key);
-	if (make_dir(i, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0)
+	if (site_make(i->dir, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0)
+		goto out;
+	i->gate = plan.gate;
+	if (i->gate && exits_add(exits, n, i->dir, e) != 0)
 		goto out;
 	if (spawn_start(&plan, -1, true, on_exit_of, i, &i->process, e) != 0)
 		goto out;
-	pipe_watch(i, &i->out_pipe, "stdout", i->process.out_fd);
-	pipe_watch(i, &i->err_pipe, "stderr", i->process.err_fd);
+	voice_open(&i->out_voice, "stdout", i->process.out_fd, (size_t)conf->limits.log_line, on_line, i);
+	voice_open(&i->err_voice, "stderr", i->process.err_fd, (size_t)conf->limits.log_line, on_line, i);
 	loop_after(&i->timer, START_MS, on_start_late, i);
 	rc = 0;
 out:
@@ -742,12 +627,14 @@ instance_free(struct instance *i)
 	close_socket(i);
 	loop_stop(&i->timer);
 	account_free(i->account);
+	if (i->gate)
+		exits_drop(exits, i->n);
 	wall->clean(conf, &t);
 	code_unref(i->code);
 	buf_clear(&i->in);
 	buf_clear(&i->out);
-	buf_clear(&i->out_pipe.line);
-	buf_clear(&i->err_pipe.line);
+	voice_close(&i->out_voice);
+	voice_close(&i->err_voice);
 	free(i->call);
 	free(i->dir);
 	free(i->inside);
@@ -780,6 +667,27 @@ add_env(struct buf *b, const struct code *code)
 		buf_char(b, ':');
 		buf_json_str(b, value);
 	}
+}
+
+/* A bundle that may reach nothing needs nobody to be told; any other is loaded once the egress process knows its hosts. */
+static int
+open_way(struct instance *i, const char *name, struct err *e)
+{
+	const struct bundle *b = i->code->bundle;
+	int64_t own = b->limits.egress_bytes, most = conf->limits.egress;
+
+	i->told = true;
+	if (!i->gate || b->permissions.net.n == 0)
+		return 0;
+	i->told = false;
+	return exits_allow(exits, i->n, name, &b->permissions.net, own > 0 && own < most ? own : most, e);
+}
+
+void
+instance_told(struct instance *i)
+{
+	i->told = true;
+	instance_flush(i);
 }
 
 int
@@ -815,7 +723,7 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 	frame_add(&i->out, FRAME_LOAD, false, 0, b.data, b.len);
 	i->state = INSTANCE_LOADING;
 	loop_after(&i->timer, LOAD_MS, on_load_late, i);
-	rc = 0;
+	rc = open_way(i, name, e);
 out:
 	buf_clear(&b);
 	free(to);
@@ -850,6 +758,16 @@ add_call_json(struct buf *b, const struct job *j)
 	buf_fmt(b, ",\"deadlineMs\":%lld}", (long long)(left > 1 ? left : 1));
 }
 
+/* Bytes are counted for a job from here on; for calls side by side, together. */
+static void
+tell_job(struct instance *i, const struct job *j)
+{
+	char id[JOB_ID_LEN + 1];
+
+	job_id_print(&j->w.id, id);
+	exits_job(exits, i->n, id, i->busy == 1);
+}
+
 void
 instance_call(struct instance *i, struct job *j)
 {
@@ -868,6 +786,8 @@ instance_call(struct instance *i, struct job *j)
 	c->head = false;
 	if (i->busy++ == 0)
 		account_busy(i->account, true);
+	if (i->gate && i->code->bundle->permissions.net.n > 0)
+		tell_job(i, j);
 	i->calls++;
 	i->used_ms = loop_now_ms();
 	j->call = c->number;

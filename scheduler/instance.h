@@ -19,6 +19,7 @@ struct backend;
 struct code;
 struct conf;
 struct err;
+struct exits;
 struct instance;
 struct job;
 struct runtime;
@@ -50,8 +51,8 @@ struct instance_events {
 	void (*gone)(struct instance *i, const char *why);
 };
 
-/* Once, before the first instance. */
-void instance_setup(const struct conf *c, const struct backend *wall, const struct instance_events *events);
+/* Once, before the first instance.  exits: for walls with a gate; NULL when there is none. */
+void instance_setup(const struct conf *c, const struct backend *wall, struct exits *exits, const struct instance_events *events);
 
 /* Makes the directory run/i/N and its socket and starts the process.  code: what its permissions are for, NULL: blank. */
 struct instance *instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *e);
@@ -60,6 +61,8 @@ void instance_free(struct instance *i);
 
 /* Binds it to the code for life: places the bundle and queues LOAD. */
 int instance_load(struct instance *i, struct code *code, struct err *e);
+/* The egress process knows what its bundle may reach: what was queued may go out. */
+void instance_told(struct instance *i);
 /* Queues CALL and the body for a free place; the job's request may be dropped afterwards. */
 void instance_call(struct instance *i, struct job *j);
 /* Nobody waits for this call any more: CANCEL goes out, and an executor that has not ended it after grace_ms is killed. */

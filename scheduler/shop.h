@@ -27,6 +27,7 @@
 struct catalog;
 struct checkpoint;
 struct dev;
+struct exits;
 struct fetch;
 struct instance;
 
@@ -36,6 +37,7 @@ struct shop {
 	struct catalog *catalog;
 	struct dev *dev;
 	struct fetch *fetch;
+	struct exits *exits;
 	struct checkpoint *checkpoint;
 	struct pool pool;
 	struct wait wait;

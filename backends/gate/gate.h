@@ -3,6 +3,7 @@
  *
  *     main.c    options, the child, signals, the loop          names.c   which names there are, and their addresses
  *     ask.c     DNS on 127.0.0.1:53                            carry.c   listeners, and connections to the egress process
+ *     shut.c    what the command and the gate itself may do
  *
  * It decides nothing that matters: whoever takes it over has one socket to a process that checks everything again.
  */
@@ -52,6 +53,17 @@ void carry_listen(int port, bool six);
 void carry_own(const struct egress_host *literal);
 /* Once a turn; true: there is more to do at once. */
 bool carry_turn(void);
+
+/* --- shut.c --- */
+
+/* For the command: a file with a filter of system calls, a path that may be written, how many files may be open. */
+bool shut_filter(const char *path);  /* false, errno */
+bool shut_write(const char *path);   /* false: too many */
+bool shut_files(const char *number); /* false: it is none */
+/* In the command's process, before it is executed: NULL, or what could not be done, with errno. */
+const char *shut_command(void);
+/* Around the gate itself, once its command was started; false, errno. */
+bool shut_gate(void);
 
 /* --- ask.c --- */
 

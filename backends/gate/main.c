@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/capability.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,7 +18,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -45,6 +43,9 @@ static const char usage[] =
     "  --socket PATH   unix socket of the egress process; without it there is no way out\n"
     "  --allow LIST    rules, divided by commas or spaces; without it the egress process tells them\n"
     "  --allow @FILE   the same, from a file\n"
+    "  --files N       files the command may have open\n"
+    "  --filter FILE   system calls the command may make: a seccomp program\n"
+    "  --write PATH    Landlock: what the command may write, all else it may only read; more than once\n"
     "  --help, --version\n";
 
 static int epoll_fd = -1, child_status;
@@ -178,30 +179,11 @@ allow_text(const char *list)
 
 /* --- the command --- */
 
-/* Whatever we may do, the command may not: bind low ports, own addresses, look into us. */
-static void
-drop_rights(void)
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct none[2];
-	int cap;
-
-	memset(none, 0, sizeof none);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	for (cap = 0; cap < 64; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	/* Not allowed by every filter of system calls.  Without user id 0 execve takes them as well: none is ambient. */
-	if (syscall(SYS_capset, &head, none) != 0 && (geteuid() == 0 || getuid() == 0)) {
-		fail("give up rights");
-		_exit(EX_OSERR);
-	}
-}
-
 static int
 start_command(char **argv)
 {
 	pid_t self = getpid();
+	const char *failed;
 
 	child = fork();
 	if (child != 0)
@@ -209,9 +191,11 @@ start_command(char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != self && getppid() != 0)
 		_exit(EX_OSERR);
-	drop_rights();
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &original, NULL);
+	failed = shut_command();
+	if (failed != NULL)
+		_exit(fail(failed));
 	execvp(argv[0], argv);
 	fprintf(stderr, "at-rund-gate: %s: %s\n", argv[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
@@ -281,46 +265,82 @@ run(void)
 	return child_status;
 }
 
-int
-main(int argc, char **argv)
+struct options {
+	const char *path, *allow;
+};
+
+static int
+usage_error(void)
+{
+	return fputs("Try at-rund-gate --help\n", stderr) < 0 ? EX_IOERR : EX_USAGE;
+}
+
+/* -1: go on. */
+static int
+parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = { { "socket", required_argument, NULL, 's' }, { "allow", required_argument, NULL, 'a' },
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
-	const char *path = NULL, *allow = NULL;
-	char *text = NULL;
+		{ "files", required_argument, NULL, 'f' }, { "filter", required_argument, NULL, 'c' },
+		{ "write", required_argument, NULL, 'w' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 } };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
 		if (c == 's')
-			path = optarg;
+			o->path = optarg;
 		else if (c == 'a')
-			allow = optarg;
+			o->allow = optarg;
 		else if (c == 'h' || c == 'V')
 			return fputs(c == 'h' ? usage : "at-rund-gate " AT_RUND_VERSION "\n", stdout) < 0;
-		else
-			return fputs("Try at-rund-gate --help\n", stderr) < 0 ? EX_IOERR : EX_USAGE;
+		else if (c == 'c' && !shut_filter(optarg))
+			return fail(optarg);
+		else if ((c == 'w' && !shut_write(optarg)) || (c == 'f' && !shut_files(optarg)) || c == '?')
+			return usage_error();
 	}
-	if (optind == argc || (path != NULL && strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path))
-		return fputs("Try at-rund-gate --help\n", stderr) < 0 ? EX_IOERR : EX_USAGE;
-	if (allow != NULL && (text = allow_text(allow)) == NULL)
-		return fail(allow + 1);
+	if (optind == argc || (o->path != NULL && strlen(o->path) >= sizeof((struct sockaddr_un *)0)->sun_path))
+		return usage_error();
+	return -1;
+}
+
+/* The way out, with whatever is known of it by now. */
+static int
+open_ways(const struct options *o)
+{
+	char *text = NULL;
+
+	if (o->path == NULL)
+		return 0;
+	if (o->allow != NULL && (text = allow_text(o->allow)) == NULL)
+		return fail(o->allow + 1);
+	if (!loopback_up())
+		return fail("bring the loopback up");
+	if (!ask_open())
+		return fail("serve DNS on 127.0.0.1:53");
+	carry_open(o->path, connections_possible());
+	if (text != NULL)
+		names_set(text, strlen(text));
+	else
+		names_follow(o->path);
+	free(text);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { NULL, NULL };
+	int rc = parse_options(argc, argv, &o);
+
+	if (rc >= 0)
+		return rc;
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0 || !watch_signals())
 		return fail("epoll");
-	if (path != NULL) {
-		if (!loopback_up())
-			return fail("bring the loopback up");
-		if (!ask_open())
-			return fail("serve DNS on 127.0.0.1:53");
-		carry_open(path, connections_possible());
-		if (text != NULL)
-			names_set(text, strlen(text));
-		else
-			names_follow(path);
-	}
-	free(text);
-	c = start_command(argv + optind);
-	return c != 0 ? c : run();
+	if ((rc = open_ways(&o)) != 0 || (rc = start_command(argv + optind)) != 0)
+		return rc;
+	if (!shut_gate())
+		return fail("take the gate's own filter on");
+	return run();
 }

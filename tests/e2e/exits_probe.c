@@ -102,7 +102,7 @@ command(char *line)
 		net.n = n - 4;
 		rc = exits_allow(exits, instance, word[2], &net, strtoll(word[3], NULL, 10), &e);
 	} else if (strcmp(word[0], "job") == 0 && n == 3) {
-		exits_job(exits, instance, word[2]);
+		exits_job(exits, instance, word[2], true);
 	} else if (strcmp(word[0], "drop") == 0) {
 		exits_drop(exits, instance);
 	}

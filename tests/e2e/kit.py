@@ -521,7 +521,7 @@ def installed(where, user):
     build = os.path.join(where, 'build')
     if not os.path.isdir(build):
         os.makedirs(build)
-        for name in ('at-rund', 'at-rund-scheduler', 'at-rund.fcgi'):
+        for name in ('at-rund', 'at-rund-scheduler', 'at-rund.fcgi', 'at-rund-gate'):
             shutil.copy2(os.path.join(BUILD, name), build)
         shutil.copytree(os.path.join(ROOT, 'backends', 'runtimes'), os.path.join(where, 'backends', 'runtimes'))
         shutil.copytree(os.path.join(ROOT, 'contrib', 'web'), os.path.join(where, 'contrib', 'web'))

@@ -78,6 +78,8 @@ plan_for(struct plan *p, const struct conf *c, const char *program, const char *
 
 TEST(the_sandbox_plan_is_the_golden_one)
 {
+	static const char namespaces[] = "--unshare-user --unshare-all --die-with-parent --new-session --as-pid-1 --uid 65532 "
+	    "--gid 65532 --cap-drop ALL --cap-add CAP_NET_BIND_SERVICE --cap-add CAP_NET_ADMIN --hostname runner --ro-bind /";
 	struct conf *c = conf("[limits]\nscratch = 32M\nfiles = 128\nmemory = 64M\n");
 	struct plan p = { 0 };
 	char *argv, *args;
@@ -85,12 +87,11 @@ TEST(the_sandbox_plan_is_the_golden_one)
 	plan_for(&p, c, "/usr/bin/env", "/opt/at-rund/runtimes/deno");
 	argv = text_of(&p.argv);
 	args = text_of(&p.args);
-	CHECK(has(argv, "/bwrap --args 3 -- /usr/bin/env run --quiet --heap=64 --allow-read --allow-net "
+	CHECK(has(argv, "/bwrap --args 3 -- /runtime/gate --socket /job/out --filter /runtime/filter --files 128 --write /tmp -- "
+	    "/usr/bin/env run --quiet --heap=64 --allow-read --allow-net "
 	    "/runtime/deno/executor.mjs /job/sock"));
-	CHECK(strncmp(args, "--unshare-user --unshare-all --die-with-parent --new-session --uid 65532 --gid 65532 "
-	    "--cap-drop ALL --hostname runner --seccomp 4 --perms 0444 --file 5 /etc/passwd",
-	    strlen("--unshare-user --unshare-all --die-with-parent --new-session --uid 65532 --gid 65532 "
-	    "--cap-drop ALL --hostname runner --seccomp 4 --perms 0444 --file 5 /etc/passwd")) == 0);
+	CHECK(strncmp(args, namespaces, strlen(namespaces)) == 0);
+	CHECK(has(args, "/at-rund-gate /runtime/gate --perms 0444 --file 4 /runtime/filter --perms 0444 --file 5 /etc/passwd"));
 	CHECK(has(args, " --proc /proc --perms 1777 --size 33554432 --tmpfs /tmp "));
 	CHECK(has(args, " --symlink /tmp /dev/shm "));
 	CHECK(has(args, " --ro-bind /opt/at-rund/runtimes/deno /runtime/deno --ro-bind /srv/at-rund/run/i/7 /job "
@@ -99,14 +100,15 @@ TEST(the_sandbox_plan_is_the_golden_one)
 	CHECK(has(args, " --chdir /job"));
 	CHECK_STR(p.dir, "/job");
 	CHECK(p.contained);
+	CHECK(p.gate);
 	CHECK(!p.landlock);
-	CHECK_INT(p.env.n, 0);
+	CHECK_INT(p.env.n, 1);
+	CHECK_STR(p.env.item[0], "AT_RUND_INSTANCE=/srv/at-rund:7");
 	CHECK_INT(p.open.n, PLAN_OPEN_MAX);
-	CHECK_INT(p.limits, 3);
+	CHECK_INT(p.limits, 2);
 	CHECK_INT(p.limit[0].resource, RLIMIT_CORE);
 	CHECK_INT(p.limit[0].value, 0);
-	CHECK_INT(p.limit[1].value, 128);
-	CHECK_INT(p.limit[2].value, 32 << 20);
+	CHECK_INT(p.limit[1].value, 32 << 20);
 	free(argv);
 	free(args);
 	plan_clear(&p);
@@ -177,8 +179,15 @@ TEST(the_sandbox_refuses_what_it_cannot_hold_by_its_name)
 		{ "{\"write\":[\"/var/lib/x\"]}", "permissions.write: '/var/lib/x'" },
 		{ "{\"write\":[\"/tmp/../etc\"]}", "permissions.write: '/tmp/../etc'" },
 		{ "{\"env\":[\"AWS_SECRET\"]}", "permissions.env: 'AWS_SECRET'" },
+		{ "{\"net\":[\"api.example.com\",\"*.example.org:8443\",\"192.0.2.1:80\"]}", NULL },
+		{ "{\"net\":[\"127.1\"]}", "permissions.net: '127.1'" },
+		{ "{\"read\":[\"/srv/data/x\"],\"write\":[\"/srv/out\"],\"env\":[\"REGION\"]}", NULL },
+		{ "{\"read\":[\"/srv/data/../x\"]}", "permissions.read: '/srv/data/../x'" },
+		{ "{\"write\":[\"/srv/data\"]}", "permissions.write: '/srv/data'" },
+		{ "{\"read\":[\"/srv/other\"]}", "permissions.read: '/srv/other'" },
 	}, *x;
-	struct conf *c = conf("");
+	struct conf *c = conf("[grants]\nread = [\"did:plc:a /srv/data\", \"did:plc:b /srv/other\"]\n"
+	    "write = [\"did:plc:a/x /srv/out\"]\nenv = [\"* REGION\"]\n");
 
 	for (T_EACH(x, row)) {
 		struct err e = ERR_INIT;
@@ -188,7 +197,8 @@ TEST(the_sandbox_refuses_what_it_cannot_hold_by_its_name)
 		struct runtime r = { .name = (char *)"python" };
 
 		CHECK(b != NULL);
-		CHECK_INT(sandbox()->permit(c, &r, b, &e), x->want == NULL ? 0 : -1);
+		CHECK_INT(backend_permit(sandbox(), c, &(struct task){ .runtime = &r, .bundle = b, .author = "did:plc:a", .name = "x" }, &e),
+		    x->want == NULL ? 0 : -1);
 		if (x->want != NULL) {
 			CHECK(has(e.text, x->want));
 			CHECK_STR(e.name, "PermissionNotGranted");

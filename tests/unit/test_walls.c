@@ -114,11 +114,11 @@ TEST(a_bundle_fits_a_blank_unless_its_permissions_are_flags_of_the_process)
 	struct bundle *plain = bundle("{\"write\":[\"/tmp\"]}"), *net = bundle("{\"net\":[\"a.example\"]}");
 	struct buf blank = BUF_INIT, a = BUF_INIT, b = BUF_INIT;
 
-	backend_named("none")->key(c, &deno, NULL, &blank);
-	backend_named("none")->key(c, &deno, plain, &a);
-	backend_named("none")->key(c, &deno, net, &b);
+	backend_named("none")->key(c, &(struct task){ .runtime = &deno }, &blank);
+	backend_named("none")->key(c, &(struct task){ .runtime = &deno, .bundle = plain }, &a);
+	backend_named("none")->key(c, &(struct task){ .runtime = &deno, .bundle = net }, &b);
 	CHECK_STR(a.data != NULL ? a.data : "", blank.data != NULL ? blank.data : "");
-	CHECK_STR(b.data, "net=a.example;");
+	CHECK_STR(b.data, "net=a.example:443;");
 	buf_clear(&blank);
 	buf_clear(&a);
 	buf_clear(&b);

@@ -1,0 +1,17 @@
+/*
+ * The directory of an instance, HOME/run/i/N: what lies in it before the bundle comes.
+ */
+#ifndef SCHEDULER_SITE_H
+#define SCHEDULER_SITE_H
+
+struct err;
+
+/* Makes the directory with tmp/ and package.json in it. */
+int site_make(const char *dir, struct err *e);
+/*
+ * A listening unix socket in the directory, non-blocking; -1 and e.  By way of the directory's descriptor: a home's path may
+ * be longer than a socket's may be.
+ */
+int site_listen(const char *dir, const char *name, int backlog, struct err *e);
+
+#endif
