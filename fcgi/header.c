@@ -1,6 +1,6 @@
 /*
  * Two filters.  In: what speaks of the connection to the web server stays with it (RFC 9110 7.6.1); "Proxy" would become
- * HTTP_PROXY in a CGI-like handler (httpoxy); cookies stay out while all bundles share one origin.  Out: the same, and
+ * HTTP_PROXY in a CGI-like handler (httpoxy); cookies stay out while all bundles share one origin; a caller's token is for us.  Out: the same, and
  * everything a web server obeys instead of passing on, because a bundle is a stranger: X-Sendfile and its kin would serve
  * files of the host, "Status" would be a second status, "Location" on a 200 is an internal redirect in Apache.
  */
@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "fcgi/reply.h"
+#include "fcgi/token.h"
 #include "lib/buf.h"
 
 static bool
@@ -80,7 +81,8 @@ header_request(char *const *env, int64_t body_bytes, bool cookies, struct buf *j
 			if ((*env)[13] != '\0')
 				add_pair(json, "content-type", 12, *env + 13);
 		} else if (strncmp(*env, "HTTP_", 5) == 0 && name_of(*env + 5, name, &n, &value) &&
-		    !in_list(never_in, name, n) && (cookies || n != 6 || memcmp(name, "cookie", 6) != 0)) {
+		    !in_list(never_in, name, n) && (cookies || n != 6 || memcmp(name, "cookie", 6) != 0) &&
+		    (n != 13 || memcmp(name, "authorization", 13) != 0 || !token_is_ours(value))) {
 			add_pair(json, name, n, value);
 		}
 	}

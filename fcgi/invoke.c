@@ -8,6 +8,7 @@
 #include "fcgi/header.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
+#include "fcgi/token.h"
 #include "fcgi/waiter.h"
 #include "fcgi/writer.h"
 #include "lib/clock.h"
@@ -29,6 +30,7 @@ struct invocation {
 	int64_t deadline;
 	struct prefer prefer;
 	char key[HEADER_KEY_MAX + 1]; /* Idempotency-Key, "": none */
+	struct token token;
 };
 
 static void
@@ -38,6 +40,7 @@ clear(struct invocation *v)
 	buf_clear(&v->url);
 	buf_clear(&v->headers);
 	buf_clear(&v->body);
+	token_clear(&v->token);
 }
 
 /* As the caller wrote it; an XRPC call is told the URL of the same call on /bundle, so that handlers see one shape. */
@@ -97,6 +100,7 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 		.timeout_ms = conf->limits.timeout,
 		.created_at = clock_wall_ms(),
 	};
+	token_fill(&v->token, j);
 	if (v->key[0] != '\0') {
 		j->key = v->key;
 		j->keys_after = j->created_at - conf->jobs.keep_keys;
@@ -279,7 +283,8 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	bool has_body = false;
 	int rc;
 
-	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0)
+	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0 ||
+	    token_read(&v->token, c->request, conf, e) != 0)
 		return -1;
 	if (strncmp(v->target.author, "did:", 4) != 0)
 		syntax_handle_lower(v->target.author);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/jwt.h"
+
 void
 reply_clear(struct reply *r)
 {
@@ -75,6 +77,7 @@ static const struct {
 	{ "RequestTimeout", 408 },
 	{ "JobCancelled", 409 },
 	{ "JobNotDone", 409 },
+	{ "IdempotencyKeyInUse", 409 },
 	{ "IdempotencyKeyReused", 422 },
 	{ "PayloadTooLarge", 413 },
 	{ "UriTooLong", 414 },
@@ -100,6 +103,8 @@ reply_status(enum err_kind kind, const char *name)
 	for (i = 0; name != NULL && i < sizeof by_name / sizeof *by_name; i++)
 		if (strcmp(name, by_name[i].name) == 0)
 			return by_name[i].status;
+	if (name != NULL && jwt_meaning(name) != NULL)
+		return 401; /* tokens */
 	return kind < ERR_KIND_COUNT ? by_kind[kind] : 500;
 }
 

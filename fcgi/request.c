@@ -68,7 +68,7 @@ fill_one(struct request *r, const char *s, size_t n)
 		{ "REQUEST_METHOD=", &r->method }, { "REQUEST_URI=", &r->uri }, { "REQUEST_SCHEME=", &r->scheme },
 		{ "REMOTE_ADDR=", &r->peer }, { "CONTENT_TYPE=", &r->type }, { "HTTP_HOST=", &r->host },
 		{ "HTTP_PREFER=", &r->prefer }, { "HTTP_ACCEPT=", &r->accept },
-		{ "HTTP_IDEMPOTENCY_KEY=", &r->idempotency_key },
+		{ "HTTP_IDEMPOTENCY_KEY=", &r->idempotency_key }, { "HTTP_AUTHORIZATION=", &r->authorization },
 	};
 	size_t i;
 

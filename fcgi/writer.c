@@ -81,6 +81,11 @@ settle(struct writer *w, struct ticket *t, const struct err *e)
 		    "this Idempotency-Key was sent with another request before: another version, endpoint, method, path, query or body");
 		e = &clash;
 	}
+	if (e == NULL && t->job.met == MET_UNPROVEN) {
+		err_named(&clash, ERR_INPUT, "IdempotencyKeyInUse",
+		    "this Idempotency-Key was sent with another token before; ask again with that token, or for the job by its id");
+		e = &clash;
+	}
 	if (e == NULL) {
 		atomic_store(&t->state, TICKET_DONE);
 		return;

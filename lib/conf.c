@@ -94,14 +94,14 @@ static const struct key keys[] = {
 	TEXT("", "contact", T_TEXT, contact, NULL, "how to reach you: free text, shown on the runner's card", NULL),
 
 	WORD("access", "mode", access.mode, "allowlist", host_modes, "whose bundles run here", "allowlist"),
-	TEXT("access", "allowlist", T_DIDS, access.allowlist, NULL, "DIDs whose bundles run (mode = allowlist)",
+	TEXT("access", "allowlist", T_DIDS, access.allowlist, NULL, "DIDs whose bundles run, in every mode",
 	    "[\"did:plc:friend1\", \"did:plc:friend2\"]"),
 	TEXT("access", "blocklist", T_DIDS, access.blocklist, NULL, "DIDs whose bundles never run, in every mode", NULL),
 	TEXT("access", "list", T_LIST_URI, access.list, NULL, "at:// URI of an app.bsky.graph.list (mode = list)", NULL),
 
 	WORD("callers", "mode", callers.mode, "open", call_modes,
-	    "who may call; known: anybody with a valid service token", NULL),
-	TEXT("callers", "allowlist", T_DIDS, callers.allowlist, NULL, "DIDs that may call (mode = allowlist)", NULL),
+	    "who may call; known: anybody with a valid service token, blocklist: anybody with one but those listed", NULL),
+	TEXT("callers", "allowlist", T_DIDS, callers.allowlist, NULL, "DIDs that may call, in every mode", NULL),
 	TEXT("callers", "blocklist", T_DIDS, callers.blocklist, NULL, "DIDs that may never call, in every mode", NULL),
 	TEXT("callers", "list", T_LIST_URI, callers.list, NULL, "at:// URI of an app.bsky.graph.list (mode = list)", NULL),
 

@@ -8,6 +8,7 @@
 #include "lib/err.h"
 #include "lib/store_internal.h"
 #include "lib/store_key.h"
+#include "lib/store_token.h"
 
 static int
 insert_request(struct store *s, const struct front_job *j, struct err *e)
@@ -47,7 +48,21 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 	if (store_run(s, q, e) < 0)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);
+	if (j->token != NULL && front_token_put(s, j, e) != 0)
+		return -1;
 	return insert_request(s, j, e);
+}
+
+/* What a key means belongs to its caller, and a DID in a token is only a claim here.  Whoever shows the very token that the
+ * job came with is that caller. */
+static int
+check_twin(struct store *s, struct front_job *j, struct err *e)
+{
+	int same = j->met == MET_TWIN && j->token != NULL ? front_token_same(s, j->twin.row, j, e) : 1;
+
+	if (same == 0)
+		j->met = MET_UNPROVEN;
+	return same < 0 ? -1 : 0;
 }
 
 int
@@ -57,7 +72,7 @@ front_enqueue(struct store *s, struct front_job *j, struct err *e)
 	if (j->key != NULL && key_meet(s, j, e) != 0)
 		return -1;
 	if (j->met != MET_NOBODY)
-		return 0;
+		return check_twin(s, j, e);
 	if (insert_job(s, j, e) != 0)
 		return -1;
 	return j->key != NULL ? key_bind(s, j, e) : 0;

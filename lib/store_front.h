@@ -10,14 +10,16 @@
 
 #include "lib/job.h"
 
-struct err;
-struct store;
 struct buf;
+struct err;
+struct front_token;
+struct store;
 
 enum front_met {
 	MET_NOBODY, /* the rows are inserted */
 	MET_TWIN,   /* the same request came before under this key: nothing is inserted */
-	MET_OTHER   /* another request came before under this key: nothing is inserted */
+	MET_OTHER,  /* another request came before under this key: nothing is inserted */
+	MET_UNPROVEN /* the same request came with another token: nobody knows yet whether it was the same caller */
 };
 
 /* A call that passed the door's checks.  All strings are borrowed for the time of the call. */
@@ -27,7 +29,8 @@ struct front_job {
 	const char *method, *url, *path, *query, *headers_json;
 	const void *body;
 	size_t body_bytes;
-	const char *caller; /* NULL: anonymous */
+	const char *caller; /* DID of the token, to be proven; NULL: anonymous */
+	const struct front_token *token; /* store_token.h; NULL: none was sent */
 	const char *client;
 	const char *bell; /* whom the scheduler rings, NULL: nobody waits */
 	int64_t timeout_ms;

@@ -4,6 +4,7 @@
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
+#include "lib/access.h"
 #include "lib/buf.h"
 #include "lib/bundle.h"
 #include "lib/conf.h"
@@ -12,17 +13,6 @@
 
 #define ATTEMPTS_DEFAULT 3
 #define ATTEMPTS_MAX     10
-
-static bool
-listed(const struct conf_list *l, const char *did)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		if (strcmp(l->item[i], did) == 0)
-			return true;
-	return false;
-}
 
 static int
 mode_built(const char *key, const char *mode, const char *const known[], struct err *e)
@@ -39,42 +29,50 @@ int
 admit_modes(const struct conf *c, struct err *e)
 {
 	static const char *const authors[] = { "open", "allowlist", "blocklist", NULL };
-	static const char *const callers[] = { "open", NULL };
+	static const char *const callers[] = { "open", "known", "allowlist", "blocklist", NULL };
 
 	if (mode_built("access.mode", c->access.mode, authors, e) != 0)
 		return -1;
 	return mode_built("callers.mode", c->callers.mode, callers, e);
 }
 
-int
-admit_author(const struct conf *c, const char *did, struct err *e)
+static enum access_said
+decide(const struct access *a, const char *did, const struct access_facts *f, const char *name, struct err *e)
 {
-	const char *mode = c->access.mode;
+	enum access_said said = access_says(a, did, f, NULL);
+	char why[ACCESS_WHY];
 
-	if (strcmp(did, "local") == 0) {
-		if (c->dev && c->dev_conf.bundles != NULL)
-			return 0;
-		return err_named(e, ERR_NOTFOUND, "BundleNotFound",
-		    "the author 'local' exists with --dev and dev.bundles only");
-	}
-	if (strcmp(mode, "open") == 0)
-		return 0;
-	if (strcmp(mode, "allowlist") == 0 && listed(&c->access.allowlist, did))
-		return 0;
-	if (strcmp(mode, "blocklist") == 0 && !listed(&c->access.blocklist, did))
-		return 0;
-	return err_named(e, ERR_DENIED, "AuthorNotAllowed", "%s is not hosted by this runner (access.mode = %s)", did,
-	    mode);
+	if (said == ACCESS_YES)
+		return said; /* most calls: without words */
+	said = access_says(a, did, f, why);
+	if (said == ACCESS_NO)
+		err_named(e, ERR_DENIED, name, "%s", why);
+	else if (said == ACCESS_ANONYMOUS)
+		err_named(e, ERR_DENIED, "AuthMissing", "%s", why);
+	else if (said == ACCESS_NOT_KNOWN)
+		err_named(e, ERR_BUSY, "GraphNotRead", "%s", why);
+	return said;
 }
 
-int
-admit_caller(const struct conf *c, const char *caller, struct err *e)
+enum access_said
+admit_author(const struct conf *c, const struct access_facts *f, const char *did, struct err *e)
 {
-	(void)caller;
-	if (strcmp(c->callers.mode, "open") == 0)
-		return 0;
-	return err_named(e, ERR_DENIED, "CallerNotAllowed", "this runner does not answer you (callers.mode = %s)",
-	    c->callers.mode);
+	struct access a = access_authors(c);
+
+	if (strcmp(did, "local") != 0)
+		return decide(&a, did, f, "AuthorNotAllowed", e);
+	if (c->dev && c->dev_conf.bundles != NULL)
+		return ACCESS_YES;
+	err_named(e, ERR_NOTFOUND, "BundleNotFound", "the author 'local' exists with --dev and dev.bundles only");
+	return ACCESS_NO;
+}
+
+enum access_said
+admit_caller(const struct conf *c, const struct access_facts *f, const char *caller, struct err *e)
+{
+	struct access a = access_callers(c);
+
+	return decide(&a, caller, f, "CallerNotAllowed", e);
 }
 
 static int

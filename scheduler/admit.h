@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/access.h"
+
 struct backend;
 struct bundle;
 struct code;
@@ -33,10 +35,11 @@ struct admission {
 
 /* At the start: a mode that this version cannot enforce is refused rather than let anybody in. */
 int admit_modes(const struct conf *c, struct err *e);
-/* Is the author hosted here?  did: proven, or as the URL says it.  ERR_DENIED "AuthorNotAllowed". */
-int admit_author(const struct conf *c, const char *did, struct err *e);
-/* May this caller call (NULL: anonymous)?  ERR_DENIED "CallerNotAllowed". */
-int admit_caller(const struct conf *c, const char *caller, struct err *e);
+/* Is the author hosted here?  did: proven, or as the URL says it.  Unless it is ACCESS_YES, e says why: ERR_DENIED
+ * "AuthorNotAllowed". */
+enum access_said admit_author(const struct conf *c, const struct access_facts *f, const char *did, struct err *e);
+/* May this caller call (NULL: anonymous)?  ERR_DENIED "CallerNotAllowed", "AuthMissing". */
+enum access_said admit_caller(const struct conf *c, const struct access_facts *f, const char *caller, struct err *e);
 /*
  * Runtime, endpoint, permissions, limits, in this order.  job_timeout_ms is what the door wrote into the row.
  * ERR_INPUT "RuntimeNotOffered", ERR_NOTFOUND "EndpointNotFound", ERR_DENIED "PermissionNotGranted".

@@ -31,7 +31,9 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/store_key.h"
+#include "lib/store_token.h"
 #include "lib/store_work.h"
+#include "scheduler/callers.h"
 #include "scheduler/catalog.h"
 #include "scheduler/checkpoint.h"
 #include "scheduler/collect.h"
@@ -42,7 +44,9 @@
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
 #include "scheduler/orders.h"
+#include "scheduler/people.h"
 #include "scheduler/place.h"
+#include "scheduler/seen.h"
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
 
@@ -57,6 +61,7 @@
 #define LINGER_US       150    /* while all are busy, for more events to share a transaction */
 #define PRUNE_ROWS      100
 #define PRUNE_KEYS      500
+#define PRUNE_TOKENS    500
 #define PRUNE_US        10000  /* of a tick */
 #define TIDY_TICKS      30
 
@@ -180,6 +185,8 @@ keep_house(void)
 		n = work_prune(shop.s.store, now - shop.conf->scheduler.keep_sync, now - shop.conf->scheduler.keep_async,
 		    PRUNE_ROWS, &e);
 	} while (n > 0 && clock_mono_us() < until);
+	if (n >= 0 && work_token_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
+		n = -1;
 	if (n >= 0 && key_prune(shop.s.store, now - shop.conf->jobs.keep_keys, PRUNE_KEYS, &e) < 0)
 		n = -1;
 	/* When even the newest row went, numbers come again: those that are open may lie below. */
@@ -408,6 +415,10 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 		return -1;
 	if (s->wall->closed && exits_start(shop.exits, e) != 0)
 		return -1;
+	shop.people = people_new(s->conf, shop.fetch, intake_person);
+	shop.seen = seen_new();
+	if (callers_open(e) != 0)
+		return -1;
 	if (work_before_open(s->store, &shop.last_row, e) != 0)
 		return -1;
 	shop.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
@@ -495,6 +506,8 @@ dispatch_close(void)
 		close(shop.ringer);
 	fetch_free(shop.fetch);
 	exits_free(shop.exits);
+	people_free(shop.people);
+	seen_free(shop.seen);
 	checkpoint_free(shop.checkpoint);
 	wait_clear(&shop.wait);
 	while (shop.held != NULL)

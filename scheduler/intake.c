@@ -9,11 +9,13 @@
 #include "lib/log.h"
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
+#include "scheduler/callers.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
 #include "scheduler/dev.h"
 #include "scheduler/fetch.h"
 #include "scheduler/fetcher.h"
+#include "scheduler/people.h"
 #include "scheduler/place.h"
 #include "scheduler/shop.h"
 
@@ -38,14 +40,31 @@ fill_admission(struct job *j, const struct admission *a)
 	j->bundle_most = a->bundle_most;
 }
 
+static enum access_fact
+nothing_known(void *arg, enum access_edge edge, const char *list, const char *did)
+{
+	(void)arg;
+	(void)edge;
+	(void)list;
+	(void)did;
+	return FACT_UNKNOWN;
+}
+static const struct access_facts facts = { nothing_known, NULL };
+
+/* The call says by a name that does not change whose bundle it wants. */
+static bool
+is_his(const struct job *j)
+{
+	return strncmp(j->w.author, "did:", 4) == 0 || strcmp(j->w.author, "local") == 0;
+}
+
 static int
 admit(struct job *j, struct err *e)
 {
 	struct admit_rules rules = { shop.conf, shop.s.runtimes, shop.s.wall };
 	struct admission a;
 
-	if (admit_author(shop.conf, j->code->did, e) != 0 ||
-	    admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0)
+	if (admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0)
 		return -1;
 	fill_admission(j, &a);
 	return 0;
@@ -65,7 +84,10 @@ take_code(struct job *j, struct code *code)
 	struct err e = ERR_INIT;
 
 	j->code = code_ref(code);
-	if (admit(j, &e) != 0)
+	/* Else it was asked before. */
+	if (!is_his(j) && admit_author(shop.conf, &facts, code->did, &e) != ACCESS_YES)
+		refuse(j, &e);
+	else if (admit(j, &e) != 0)
 		refuse(j, &e);
 	else if (shop_late(j))
 		shop_drop(j);
@@ -75,51 +97,95 @@ take_code(struct job *j, struct code *code)
 		place_job(j);
 }
 
+/* --- jobs that are held until the fetcher has answered --- */
+
 static void
-hold(struct job *j)
+hold(struct job *j, enum job_wants what, const char *of)
 {
+	j->wants = what;
+	j->wants_of = of;
 	j->next = shop.held;
 	shop.held = j;
 	shop.held_n++;
 	shop_sweep_soon();
 }
 
-/* --- the fetcher's answers --- */
-
-static void
-held_answer(const char *author, const char *name, const char *version, struct code *code, const struct err *why)
+/* Takes those out that want this, oldest first. */
+static struct job *
+held_for(enum job_wants what, bool (*match)(const struct job *j, const void *arg), const void *arg)
 {
-	struct job **p = &shop.held, *j, *mine = NULL, **tail = &mine;
+	struct job **p = &shop.held, *out = NULL, *j;
 
 	while ((j = *p) != NULL) {
-		if (strcmp(j->w.author, author) != 0 || strcmp(j->w.bundle, name) != 0 ||
-		    strcmp(j->w.version, version) != 0) {
+		struct job **at = &out;
+
+		if (j->wants != what || !match(j, arg)) {
 			p = &j->next;
 			continue;
 		}
 		*p = j->next;
 		shop.held_n--;
-		j->next = NULL;
-		*tail = j;
-		tail = &j->next;
-	}
-	/* The list grew at its head: the oldest is the last. */
-	while (mine != NULL) {
-		struct job *oldest = mine, **q;
-
-		for (q = &mine, j = mine; j != NULL; j = j->next)
-			if (j->w.id.row < oldest->w.id.row)
-				oldest = j;
-		while (*q != oldest)
-			q = &(*q)->next;
-		*q = oldest->next;
-		oldest->next = NULL;
-		if (code != NULL)
-			take_code(oldest, code);
-		else
-			refuse(oldest, why);
+		/* The list grew at its head, so that this is mostly the head of the new one. */
+		while (*at != NULL && (*at)->w.id.row < j->w.id.row)
+			at = &(*at)->next;
+		j->next = *at;
+		*at = j;
 	}
 	shop.look = true;
+	return out;
+}
+
+static struct job *
+next_of(struct job **list)
+{
+	struct job *j = *list;
+
+	if (j != NULL) {
+		*list = j->next;
+		j->next = NULL;
+	}
+	return j;
+}
+
+static void go_on(struct job *j);
+
+static bool
+is_of_person(const struct job *j, const void *name)
+{
+	return strcmp(j->wants_of, name) == 0;
+}
+
+void
+intake_person(const char *name)
+{
+	struct job *list = held_for(WANTS_PERSON, is_of_person, name), *j;
+
+	while ((j = next_of(&list)) != NULL)
+		go_on(j);
+}
+
+/* --- bundles --- */
+
+static bool
+is_of_bundle(const struct job *j, const void *arg)
+{
+	const struct fetcher_request *r = arg;
+
+	return strcmp(j->w.author, r->author) == 0 && strcmp(j->w.bundle, r->name) == 0 &&
+	    strcmp(j->w.version, r->version) == 0;
+}
+
+static void
+held_answer(const struct fetcher_request *r, struct code *code, const struct err *why)
+{
+	struct job *list = held_for(WANTS_CODE, is_of_bundle, r), *j;
+
+	while ((j = next_of(&list)) != NULL) {
+		if (code != NULL)
+			take_code(j, code);
+		else
+			refuse(j, why);
+	}
 }
 
 static void
@@ -144,7 +210,7 @@ on_bundle(void *arg, const struct fetcher_request *r, struct fetcher_answer *ans
 		    log_q(r->version), err_kind_name(why->kind), log_q(why->text));
 		catalog_failed(shop.catalog, r->author, r->name, r->version, why);
 	}
-	held_answer(r->author, r->name, r->version, code, why);
+	held_answer(r, code, why);
 }
 
 static void
@@ -157,6 +223,25 @@ ask_bundle(const char *author, const char *name, const char *version)
 }
 
 /* --- new rows --- */
+
+/* Whose bundle is it, if that is all that is to be known yet?  false: held, or refused. */
+static bool
+author_may(struct job *j)
+{
+	const struct person *who;
+	struct err e = ERR_INIT;
+
+	if (strncmp(j->w.author, "did:", 4) == 0 || strcmp(shop.conf->access.mode, "open") == 0)
+		return true;
+	if ((who = people_who(shop.people, j->w.author)) == NULL) {
+		hold(j, WANTS_PERSON, j->w.author);
+		return false;
+	}
+	if (who->did != NULL && admit_author(shop.conf, &facts, who->did, &e) == ACCESS_YES)
+		return true;
+	refuse(j, who->did != NULL ? &e : &who->failure);
+	return false;
+}
 
 static void
 find_code(struct job *j)
@@ -175,12 +260,35 @@ find_code(struct job *j)
 		return;
 	}
 	found = catalog_find(shop.catalog, author, name, version, &code);
+	if (found == CATALOG_MISSING && !author_may(j))
+		return;
 	if (found != CATALOG_FRESH)
 		ask_bundle(author, name, version);
 	if (found == CATALOG_MISSING)
-		hold(j);
+		hold(j, WANTS_CODE, NULL);
 	else
 		take_code(j, code);
+}
+
+/* Who calls, who wrote it, may they; then the code. */
+static void
+go_on(struct job *j)
+{
+	enum callers_said who;
+	struct err e = ERR_INIT;
+
+	if (j->unproven && (who = callers_prove(j, &e)) != CALLERS_PROVEN) {
+		if (who == CALLERS_WAIT)
+			hold(j, WANTS_PERSON, j->w.caller);
+		else
+			refuse(j, &e);
+		return;
+	}
+	if ((is_his(j) && admit_author(shop.conf, &facts, j->w.author, &e) != ACCESS_YES) ||
+	    admit_caller(shop.conf, &facts, j->w.caller, &e) != ACCESS_YES)
+		refuse(j, &e);
+	else
+		find_code(j);
 }
 
 static bool
@@ -224,9 +332,7 @@ is_ours(int64_t row)
 static void
 consider(void *arg, struct work_job *w)
 {
-	struct err e = ERR_INIT;
 	struct job *j;
-	bool his;
 
 	(void)arg;
 	if (w->id.row > shop.last_row)
@@ -237,13 +343,11 @@ consider(void *arg, struct work_job *w)
 	}
 	j = turn_job_new(w);
 	shop_set_deadline(j, j->w.timeout_ms);
-	his = strcmp(j->w.author, "local") == 0 || strncmp(j->w.author, "did:", 4) == 0;
+	j->unproven = j->w.caller != NULL;
 	if (shop_cancelled(j) || shop_late(j))
 		shop_drop(j);
-	else if (admit_caller(shop.conf, j->w.caller, &e) != 0 || (his && admit_author(shop.conf, j->w.author, &e) != 0))
-		refuse(j, &e);
 	else
-		find_code(j);
+		go_on(j);
 }
 
 /* Returns true when there may be more. */
@@ -315,7 +419,7 @@ intake_refill(void)
 		}
 		if (j->code != NULL)
 			code_ref(j->code);
-		if (j->code == NULL || admit(j, &e) != 0)
+		if (j->code == NULL || admit_author(shop.conf, &facts, j->code->did, &e) != ACCESS_YES || admit(j, &e) != 0)
 			refuse(j, &e);
 		else if (shop_cancelled(j) || shop_late(j))
 			shop_drop(j);

@@ -13,6 +13,8 @@ struct job;
 bool intake_new(void);
 /* What the ledger holds beyond memory, lane by lane.  Before this turn's own admissions: those are not written yet. */
 void intake_refill(void);
+/* Something was learnt of a DID or a handle: who was held for that goes on. */
+void intake_person(const char *name);
 /* Takes a held job out, NULL: none of that row is held. */
 struct job *intake_held(int64_t row);
 /* Takes a job that has not started out of wherever it waits in memory, NULL: there is none. */

@@ -4,6 +4,7 @@
  *
  *     dispatch.c   turns, timers, orders, beginning and end
  *     intake.c     rows and the fetcher's answers become jobs: admitted, held, or refused
+ *     callers.c    whose token is it
  *     place.c      jobs meet instances; instances are started and retired
  *     events.c     what instances do
  *     settle.c     after the commit: frames leave, bells ring, ended jobs go
@@ -30,6 +31,8 @@ struct dev;
 struct exits;
 struct fetch;
 struct instance;
+struct people;
+struct seen;
 
 struct shop {
 	struct dispatch_setup s;
@@ -38,6 +41,8 @@ struct shop {
 	struct dev *dev;
 	struct fetch *fetch;
 	struct exits *exits;
+	struct people *people;
+	struct seen *seen;             /* tokens in use */
 	struct checkpoint *checkpoint;
 	struct pool pool;
 	struct wait wait;

@@ -6,6 +6,7 @@
 #include "lib/clock.h"
 #include "lib/mem.h"
 #include "lib/store.h"
+#include "lib/store_token.h"
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
 #include "scheduler/instance.h"
@@ -233,6 +234,8 @@ write_drop(struct store *s, struct job *j, int64_t now, struct err *e)
 	struct work_end end;
 
 	fill_end(j, &end);
+	if (j->unproven && work_token_drop(s, j->w.id.row, e) != 0)
+		return -1;
 	return work_drop(s, j->w.id.row, &end, now, e);
 }
 

@@ -34,6 +34,12 @@ struct job {
 	int priority;
 	int64_t most, bundle_most; /* of its endpoint and of its bundle side by side; 0: any number */
 
+	/* held until the fetcher has answered */
+	enum job_wants { WANTS_CODE, WANTS_PERSON } wants;
+	const char *wants_of;  /* of a person: the name, borrowed from w */
+	bool unproven;         /* w.caller is what a token says, and no more */
+	bool renewed;          /* its issuer's key was read anew for it */
+
 	/* waiting for an instance */
 	int64_t waits_since_us;
 	struct wait_lane *lane; /* where it is counted while it runs; NULL: it is not */

@@ -50,7 +50,7 @@ CREATE TABLE job (
   version     TEXT    NOT NULL,             -- 'latest', a version, or a CID
   endpoint    TEXT    NOT NULL,
   method      TEXT    NOT NULL,
-  caller      TEXT,                         -- DID proven by a service token, NULL: anonymous
+  caller      TEXT,                         -- DID of a service token, proven before admission; NULL: anonymous
   client      TEXT    NOT NULL,             -- address of the HTTP client as the web server saw it
   timeout_ms  INTEGER NOT NULL,             -- the whole budget: from created_at when sync, from started_at when async
   bell        TEXT,                         -- whom to ring when something happens to this job
@@ -128,6 +128,18 @@ CREATE TABLE idempotency (
   created_at INTEGER NOT NULL,
   UNIQUE (scope, caller, key)
 ) STRICT;
+
+-- Service tokens that callers showed: each is good for one call, and stays until it could be used no more.
+CREATE TABLE token (
+  job       INTEGER PRIMARY KEY,
+  issuer    TEXT    NOT NULL,               -- DID that it says it is of; one that was not is dropped
+  nonce     TEXT    NOT NULL,               -- jti
+  alg       TEXT    NOT NULL CHECK (alg = 'ES256' OR alg = 'ES256K'),
+  signed    TEXT    NOT NULL,               -- head and claims in base64url: what the signature is over
+  signature BLOB    NOT NULL,
+  until_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX token_until ON token (until_at);
 
 -- What handlers print.  job NULL: while an instance loaded a bundle.
 CREATE TABLE log (

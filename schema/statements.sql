@@ -93,6 +93,13 @@ SELECT k.created_at, j.id, j.nonce,
 -- name: front_key_put
 INSERT OR REPLACE INTO idempotency (scope, caller, key, job, created_at) VALUES (:scope, :caller, :key, :job, :now);
 
+-- name: front_token_put
+INSERT INTO token (job, issuer, nonce, alg, signed, signature, until_at)
+VALUES (:job, :issuer, :nonce, :alg, :signed, :signature, :until_at);
+
+-- name: front_token_same
+SELECT 1 FROM token WHERE job = :job AND signed = :signed AND signature = :signature;
+
 -- name: front_load
 -- Jobs not done, each count stopping at its cap.
 SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT :cap)),
@@ -210,6 +217,19 @@ SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint
        r.url, r.path, r.query, r.headers_json, r.body
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id = :row;
+
+-- name: work_token_get
+SELECT issuer, nonce, alg, signed, signature, until_at FROM token WHERE job = :job;
+
+-- name: work_token_drop
+DELETE FROM token WHERE job = :job;
+
+-- name: work_token_nobody
+UPDATE job SET caller = NULL WHERE id = :job;
+
+-- name: work_tokens
+-- Whoever shows one of these again is refused.
+SELECT job, issuer, nonce, until_at FROM token WHERE until_at > :now;
 
 -- name: work_next_lane
 -- The first admitted job of the next endpoint in byte order.
@@ -407,6 +427,9 @@ DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > 0 ORDER BY id L
 
 -- name: work_prune_keys
 DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency ORDER BY id LIMIT :max) AND created_at < :before;
+
+-- name: work_prune_tokens
+DELETE FROM token WHERE job IN (SELECT job FROM token WHERE until_at <= :now ORDER BY until_at LIMIT :max);
 
 -- name: work_prune_run
 -- The newest stays: /ready reads it.  So does a run that a job still names.

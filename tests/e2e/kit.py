@@ -423,8 +423,9 @@ class Pds:
             raise Skipped('no PDS here: run sh contrib/check.sh once')
         node, modules = found
         self.plc_port, self.port = free_port(), free_port()
+        self.rotation = os.urandom(32).hex()  # the key with which the directory lets accounts be changed
         env = dict(os.environ, PLC_PORT=str(self.plc_port), PDS_PORT=str(self.port), AT_RUND_PDS_MODULES=modules,
-                   TMPDIR=where, NODE_ENV='test', LOG_ENABLED='0')
+                   PDS_ROTATION_KEY=self.rotation, TMPDIR=where, NODE_ENV='test', LOG_ENABLED='0')
         here = os.path.join(ROOT, 'tests', 'pds')
         self.p = Process([node, '--require', os.path.join(here, 'loopback.cjs'), os.path.join(here, 'start.mjs')],
                          os.path.join(where, 'pds.log'), env=env, stdin=subprocess.PIPE)
@@ -445,6 +446,26 @@ class Pds:
         got = self.xrpc('com.atproto.server.createAccount',
                         {'email': handle.replace('.', '-') + '@example.test', 'handle': handle, 'password': 'hunter2-hunter2'})
         return Account(self, got['did'], handle, got['accessJwt'])
+
+
+class People:
+    """The atproto packages' own hands: people.mjs says what they can do.  people('key', curve='P-256')['multibase']"""
+
+    def __init__(self, where):
+        found = pds_node()
+        if not found:
+            raise Skipped('no atproto packages here: run sh contrib/check.sh once')
+        node, modules = found
+        self.p = Process([node, os.path.join(ROOT, 'tests', 'e2e', 'people.mjs')], os.path.join(where, 'people.log'),
+                         env=dict(os.environ, AT_RUND_PDS_MODULES=modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __call__(self, op, **what):
+        self.p.p.stdin.write(json.dumps(dict(what, op=op)).encode() + b'\n')
+        self.p.p.stdin.flush()
+        line = self.p.p.stdout.readline()
+        answer = json.loads(line) if line else {'failed': self.p.tail()}
+        check('failed' not in answer, op, answer)
+        return answer
 
 
 class Account:

@@ -31,7 +31,7 @@ const env = {
   didPlcUrl: `http://localhost:${plcPort}`,
   jwtSecret: crypto.randomBytes(16).toString('hex'),
   adminPassword: crypto.randomBytes(16).toString('hex'),
-  plcRotationKeyK256PrivateKeyHex: crypto.randomBytes(32).toString('hex'),
+  plcRotationKeyK256PrivateKeyHex: process.env.PDS_ROTATION_KEY ?? crypto.randomBytes(32).toString('hex'),
   inviteRequired: false,
   serviceHandleDomains: ['.test'],
   disableSsrfProtection: true,

@@ -58,6 +58,17 @@ world_close(struct world *w)
 
 #define RECORD(rest) "{\"name\":\"hello\",\"runtime\":\"application/javascript+node\",\"entry\":\"main.js\"" rest "}"
 
+static enum access_fact
+nobody(void *arg, enum access_edge edge, const char *list, const char *did)
+{
+	(void)arg;
+	(void)edge;
+	(void)list;
+	(void)did;
+	return FACT_NO;
+}
+static const struct access_facts facts = { nobody, NULL };
+
 TEST(authors_are_hosted_as_the_mode_says)
 {
 	static const char list[] = ME "[access]\n";
@@ -78,7 +89,7 @@ TEST(authors_are_hosted_as_the_mode_says)
 		struct err e = ERR_INIT;
 		struct conf *c = conf(text);
 
-		CHECK_INT(admit_author(c, cases[i].did, &e) == 0, cases[i].allowed);
+		CHECK_INT(admit_author(c, &facts, cases[i].did, &e) == ACCESS_YES, cases[i].allowed);
 		CHECK(cases[i].allowed || (e.kind == ERR_DENIED && strcmp(e.name, "AuthorNotAllowed") == 0));
 		conf_free(c);
 		free(text);
@@ -88,7 +99,7 @@ TEST(authors_are_hosted_as_the_mode_says)
 TEST(modes_that_cannot_be_enforced_yet_refuse_to_run)
 {
 	static const char *const modes[] = { ME "[access]\nmode = follows\n", ME "[access]\nmode = mutuals\n",
-		ME "[access]\nmode = open\n[callers]\nmode = allowlist\n" };
+		ME "[access]\nmode = open\n[callers]\nmode = follows\n" };
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
@@ -106,10 +117,10 @@ TEST(the_author_local_is_there_for_developers_only)
 	struct conf *c = conf("[access]\nmode = open\n[dev]\nbundles = /srv/b\n");
 	struct err e = ERR_INIT;
 
-	CHECK_INT(admit_author(c, "local", &e), -1);
+	CHECK_INT(admit_author(c, &facts, "local", &e), ACCESS_NO);
 	CHECK_INT(e.kind, ERR_NOTFOUND);
 	c->dev = true;
-	CHECK_INT(admit_author(c, "local", &e), 0);
+	CHECK_INT(admit_author(c, &facts, "local", &e), ACCESS_YES);
 	conf_free(c);
 }
 

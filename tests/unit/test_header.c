@@ -31,10 +31,21 @@ TEST(request_headers_of_the_connection_stay_outside)
 	char *const env[] = { (char *)"HTTP_PROXY=evil", (char *)"HTTP_CONNECTION=close", (char *)"HTTP_TRANSFER_ENCODING=chunked",
 		(char *)"HTTP_PROXY_AUTHORIZATION=x", (char *)"HTTP_CONTENT_LENGTH=1", (char *)"HTTP_CONTENT_TYPE=x",
 		(char *)"HTTP_TE=x", (char *)"HTTP_UPGRADE=h2c", (char *)"HTTP_BAD NAME=1", (char *)"HTTP_=1",
-		(char *)"HTTP_COOKIE=a=b", (char *)"HTTP_AUTHORIZATION=Bearer x", NULL };
+		(char *)"HTTP_COOKIE=a=b", (char *)"HTTP_AUTHORIZATION=Basic x", NULL };
 
-	check_request(env, -1, false, "[[\"authorization\",\"Bearer x\"]]");
-	check_request(env, -1, true, "[[\"cookie\",\"a=b\"],[\"authorization\",\"Bearer x\"]]");
+	check_request(env, -1, false, "[[\"authorization\",\"Basic x\"]]");
+	check_request(env, -1, true, "[[\"cookie\",\"a=b\"],[\"authorization\",\"Basic x\"]]");
+}
+
+TEST(a_token_is_for_the_runner_alone)
+{
+	char *env[] = { (char *)"HTTP_AUTHORIZATION=bEARER x.y.z", (char *)"HTTP_ACCEPT=*/*", NULL };
+
+	check_request(env, -1, true, "[[\"accept\",\"*/*\"]]");
+	env[0] = (char *)"HTTP_AUTHORIZATION=Bearer";
+	check_request(env, -1, true, "[[\"accept\",\"*/*\"]]");
+	env[0] = (char *)"HTTP_AUTHORIZATION=Bearers x";
+	check_request(env, -1, true, "[[\"authorization\",\"Bearers x\"],[\"accept\",\"*/*\"]]");
 }
 
 TEST(idempotency_keys_are_read_plain_and_quoted)

@@ -1,0 +1,65 @@
+#include "fcgi/token.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "fcgi/request.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/store_front.h"
+
+#define SCHEME "Bearer"
+
+void
+token_clear(struct token *t)
+{
+	if (t->any)
+		jwt_clear(&t->jwt);
+	t->any = false;
+}
+
+bool
+token_is_ours(const char *authorization)
+{
+	const size_t n = strlen(SCHEME);
+
+	return strncasecmp(authorization, SCHEME, n) == 0 && (authorization[n] == ' ' || authorization[n] == '\0');
+}
+
+int
+token_read(struct token *t, const struct request *r, const struct conf *c, struct err *e)
+{
+	const char *text = r->authorization;
+	int64_t now = clock_wall_ms();
+
+	if (text == NULL || !token_is_ours(text))
+		return 0;
+	text += strlen(SCHEME);
+	text += strspn(text, " ");
+	if (jwt_parse(&t->jwt, text, strlen(text), e) != 0)
+		return -1;
+	t->any = true;
+	if (jwt_check(&t->jwt, c->did, TOKEN_FRAGMENT, TOKEN_METHOD, now / 1000, e) != 0)
+		return -1;
+	t->row = (struct front_token){
+		.nonce = t->jwt.nonce,
+		.alg = t->jwt.alg == KEY_P256 ? "ES256" : "ES256K",
+		.signed_ = text,
+		.signed_bytes = t->jwt.signed_n,
+		.signature = t->jwt.signature,
+		.signature_bytes = sizeof t->jwt.signature,
+		/* A job may wait for so long before its token is looked at. */
+		.until_at = (t->jwt.until_s + JWT_LEEWAY_S) * 1000 + c->limits.timeout,
+	};
+	return 0;
+}
+
+void
+token_fill(struct token *t, struct front_job *j)
+{
+	if (!t->any)
+		return;
+	j->caller = t->jwt.issuer;
+	j->token = &t->row;
+}

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Who calls: service tokens of a real PDS, through the PDS too, of keys of both curves, and tokens that are none."""
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kit import *  # noqa: E402,F403
+
+t = Cases()
+where = scratch()
+METHOD = 'dev.at-run.invoke'
+CODE = b"""def who(request, ctx):
+    return {'caller': ctx.caller, 'authorization': request.headers.get('authorization'), 'method': request.method}
+"""
+
+
+class World:
+    def __init__(self):
+        self.pds = Pds(where)
+        self.people = People(where)
+        self.alice, self.carol = self.pds.account('alice.test'), self.pds.account('carol.test')
+        self.alice.deploy('hello', CODE, 'text/x-python', runtime='application/python', entry='main.py',
+                          endpoints={'who': {}})
+        self.documents = Serve(self.document)
+        self.runner = Runner(where, did='did:web:localhost%%3A%d' % self.documents.port, sections={
+            'access': {'mode': 'allowlist', 'allowlist': [self.alice.did]},
+            'atproto': {'plc_url': self.pds.plc, 'handle_resolver': self.pds.url, 'identity_fresh': '1h'},
+            'observability': {'level': 'debug'}})
+        self.did = self.runner.conf_top['did']
+        self.url = '%s/bundle/%s/hello/latest/who' % (self.runner.url, self.alice.did)
+        self.xrpc = '%s/xrpc/%s?author=%s&bundle=hello&endpoint=who' % (self.runner.url, METHOD, self.alice.did)
+        # An account made by hand, since the PDS makes keys of the other curve only.
+        self.hand = self.people('key', curve='P-256')
+        self.hands = Serve(self.hand_document)
+        self.hand_did = 'did:web:localhost%%3A%d' % self.hands.port
+        self.runner.init().start()
+
+    def document(self, method, path, headers, body, send):
+        """The runner's own, with the service that a PDS sends its users' calls to."""
+        send(200, None, {'id': self.did, 'service': [
+            {'id': '#at_run', 'type': 'AtRunRunner', 'serviceEndpoint': self.runner.url}]})
+
+    def hand_document(self, method, path, headers, body, send):
+        send(200, None, {'id': self.hand_did, 'verificationMethod': [
+            {'id': '#atproto', 'type': 'Multikey', 'controller': self.hand_did, 'publicKeyMultibase': self.hand['multibase']}],
+            'service': [{'id': '#atproto_pds', 'type': 'AtprotoPersonalDataServer', 'serviceEndpoint': self.pds.url}]})
+
+    def service_token(self, account, aud=None, lxm=METHOD):
+        a = call('%s/xrpc/com.atproto.server.getServiceAuth?aud=%s&lxm=%s'
+                 % (self.pds.url, urllib.parse.quote(aud or self.did, safe=''), lxm),
+                 headers=[('Authorization', 'Bearer ' + account.jwt)])
+        same(a.status, 200, a)
+        return a.json['token']
+
+    def sign(self, **claims):
+        """A token of the account made by hand."""
+        head, key, raw = claims.pop('head', {}), claims.pop('key', self.hand['key']), claims.pop('raw', None)
+        claims = dict({'iss': self.hand_did, 'aud': self.did, 'lxm': METHOD}, **claims)
+        return self.people('sign', key=key, head=head, claims=claims, raw=raw)['token']
+
+
+def bearer(token):
+    return [('Authorization', 'Bearer ' + token)]
+
+
+def ask(w, token=None, url=None, **kw):
+    return call(url or w.url, headers=bearer(token) if token else [], **kw)
+
+
+def caller(a, did):
+    same((a.status, a.json), (200, {'caller': did, 'authorization': None, 'method': 'GET'}), a)
+
+
+def refused(a, name, status=401):
+    same((a.status, a.error), (status, name), a)
+    if status == 401:
+        same(a.header('www-authenticate'), 'Bearer', a)
+
+
+def anonymous(w):
+    caller(ask(w), None)
+
+
+def of_a_pds(w):
+    """The same token kind on both ways in; the handler sees the DID and not the token."""
+    caller(ask(w, w.service_token(w.carol)), w.carol.did)
+    caller(ask(w, w.service_token(w.carol), w.xrpc), w.carol.did)
+    same(w.runner.sql("SELECT count(*) FROM job WHERE caller = ?", w.carol.did), [(2,)])
+    same(w.runner.sql("SELECT count(*) FROM request WHERE headers_json LIKE '%authorization%'"), [(0,)])
+
+
+def for_the_service(w):
+    caller(ask(w, w.sign(aud=w.did + '#at_run')), w.hand_did)
+
+
+def of_the_other_curve(w):
+    token = w.people('token', key=w.hand['key'], iss=w.hand_did, aud=w.did, lxm=METHOD)['token']
+    same(w.people('judge', token=token, aud=w.did, lxm=METHOD, did=w.hand['did'])['says'], 'ok')
+    caller(ask(w, token), w.hand_did)
+
+
+def through_the_pds(w):
+    """The author's URL is never seen by the client: its PDS asks with a token of its own making."""
+    for aim in ('GET', 'POST'):
+        a = call('%s/xrpc/%s?author=%s&bundle=hello&endpoint=who' % (w.pds.url, METHOD, w.alice.did), aim,
+                 b'{}' if aim == 'POST' else None,
+                 bearer(w.carol.jwt) + [('atproto-proxy', w.did + '#at_run'), ('Content-Type', 'application/json')])
+        same((a.status, a.json), (200, {'caller': w.carol.did, 'authorization': None, 'method': aim}), a)
+
+
+def accepted_jobs(w):
+    a = call(w.url, headers=bearer(w.sign()) + [('Prefer', 'respond-async')])
+    same(a.status, 202, a)
+    done = until(lambda: (j := call(w.runner.url + '/xrpc/dev.at-run.getJob?id=' + a.json['id']).json)['state'] == 'done' and j,
+                 'the job')
+    same(done['outcome'], 'ok', done)
+    same(w.runner.sql('SELECT caller FROM job WHERE id = ?', int(a.json['id'].split('-')[0])), [(w.hand_did,)])
+
+
+def tokens_that_are_none(w):
+    now = int(time.time())
+    other = w.people('key', curve='P-256')
+    cases = [
+        ('JwtExpired', w.sign(iat=now - 200, exp=now - 100), 'JwtExpired'),
+        ('JwtNotYetValid', w.sign(iat=now + 120, exp=now + 180), None),
+        ('JwtLifetimeTooLong', w.sign(exp=now + 86400), None),
+        ('BadJwtAudience', w.sign(aud='did:web:other.example.com'), 'BadJwtAudience'),
+        ('BadJwtAudience', w.sign(aud=w.did + '#bsky_appview'), 'BadJwtAudience'),
+        ('BadJwtAudience', w.sign(aud=None), 'BadJwt'),
+        ('BadJwtLexiconMethod', w.sign(lxm='com.atproto.repo.createRecord'), 'BadJwtLexiconMethod'),
+        ('BadJwtLexiconMethod', w.sign(lxm=None), 'BadJwtLexiconMethod'),
+        ('BadJwtIss', w.sign(iss='carol.test'), 'BadJwtIss'),
+        ('BadJwtIss', w.sign(iss='did:plc:' + 'a' * 24), None),
+        ('BadJwtId', w.sign(jti=None), None),
+        ('BadJwtKey', w.sign(head={'kid': '#atproto_labeler'}), None),
+        ('BadJwtType', w.sign(head={'typ': 'at+jwt'}), 'BadJwtType'),
+        ('BadJwtType', w.alice.jwt, None),  # the session's own, which must never be sent here
+        ('BadJwtAlgorithm', w.sign(head={'alg': 'none'}, raw=''), None),
+        ('BadJwtAlgorithm', w.sign(head={'alg': 'HS256'}), None),
+        ('BadJwtAlgorithm', w.sign(head={'alg': 'ES256K'}), 'BadJwtSignature'),
+        ('BadJwtSignature', w.sign(key=other['key']), 'BadJwtSignature'),
+        ('BadJwtSignature', w.sign(raw='AA'), 'BadJwtSignature'),
+        ('BadJwt', 'not-a-token', 'BadJwt'),
+        ('BadJwt', 'a.b.c', None),
+    ]
+    for name, token, theirs in cases:
+        a = ask(w, token)
+        check((a.status, a.error) == (401, name), 'want', name, 'for', token, a)
+        if theirs:
+            same(w.people('judge', token=token, aud=w.did, lxm=METHOD, did=w.hand['did'])['says'], theirs, 'second opinion on ' + name)
+    refused(call(w.url, headers=[('Authorization', 'Bearer')]), 'BadJwt')
+    same(w.runner.sql("SELECT count(*) FROM job WHERE error_name LIKE 'BadJwt%' AND caller IS NOT NULL"), [(0,)], 'forged callers')
+    # What is not ours reaches the handler.
+    a = call(w.url, headers=[('Authorization', 'Basic YTpi')])
+    same(a.json['authorization'], 'Basic YTpi', a)
+
+
+def used_twice(w):
+    token = w.sign()
+    caller(ask(w, token), w.hand_did)
+    refused(ask(w, token), 'JwtReplayed')
+    # The twin with the other s is the same token.
+    text, sig = token.rsplit('.', 1)
+    import base64
+    raw = base64.urlsafe_b64decode(sig + '==')
+    n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551
+    twin = base64.urlsafe_b64encode(raw[:32] + (n - int.from_bytes(raw[32:], 'big')).to_bytes(32, 'big')).decode().rstrip('=')
+    refused(ask(w, text + '.' + twin), 'JwtReplayed')
+    fresh = w.sign()
+    head, claims, sig = fresh.split('.')
+    raw = base64.urlsafe_b64decode(sig + '==')
+    twin = base64.urlsafe_b64encode(raw[:32] + (n - int.from_bytes(raw[32:], 'big')).to_bytes(32, 'big')).decode().rstrip('=')
+    caller(ask(w, '%s.%s.%s' % (head, claims, twin)), w.hand_did)
+    refused(ask(w, fresh), 'JwtReplayed')
+
+
+def at_the_same_time(w):
+    token = w.sign()
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(w, token).status)) for _ in range(8)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    same(sorted(answers), [200] + [401] * 7, answers)
+
+
+def under_a_key(w):
+    """The very same request again is a question for the same job, and needs the very same token."""
+    token, key = w.sign(), [('Idempotency-Key', 'k1')]
+    a, b = call(w.url, headers=bearer(token) + key), call(w.url, headers=bearer(token) + key)
+    same((a.status, b.status, a.header('at-run-job') == b.header('at-run-job')), (200, 200, True), (a, b))
+    refused(call(w.url, headers=bearer(w.sign()) + key), 'IdempotencyKeyInUse', 409)
+
+
+def after_a_restart(w):
+    token = w.sign()
+    caller(ask(w, token), w.hand_did)
+    w.runner.stop()
+    w.runner.start()
+    refused(ask(w, token), 'JwtReplayed')
+
+
+def a_rotated_key(w):
+    """A key that was replaced on the directory is learnt from the first token of the new one; the old one is worth nothing."""
+    old = w.service_token(w.carol)
+    fresh = w.people('key', curve='K-256')
+    caller(ask(w, w.service_token(w.carol)), w.carol.did)
+    w.people('rotate', plc=w.pds.plc, did=w.carol.did, rotation=w.pds.rotation, key=fresh['key'])
+
+    def new_one():
+        a = ask(w, w.people('token', key=fresh['key'], iss=w.carol.did, aud=w.did, lxm=METHOD)['token'])
+        return a.status == 200 and a
+
+    caller(until(new_one, 'the new key is known', 20, 0.3), w.carol.did)  # not read anew while it is seconds old
+    refused(ask(w, old), 'BadJwtSignature')
+
+
+def modes(w):
+    r = w.runner
+
+    def under(**callers):
+        r.stop()
+        r.conf['callers'] = callers
+        r.write()
+        r.start()
+
+    under(mode='known')
+    refused(ask(w), 'AuthMissing')
+    caller(ask(w, w.sign()), w.hand_did)
+    under(mode='allowlist', allowlist=[w.alice.did])
+    refused(ask(w, w.sign()), 'CallerNotAllowed', 403)
+    caller(ask(w, w.service_token(w.alice)), w.alice.did)
+    under(mode='blocklist', blocklist=[w.hand_did])
+    refused(ask(w, w.sign()), 'CallerNotAllowed', 403)
+    refused(ask(w), 'AuthMissing')
+    caller(ask(w, w.service_token(w.alice)), w.alice.did)
+    under(mode='open', blocklist=[w.hand_did])
+    caller(ask(w), None)
+    refused(ask(w, w.sign()), 'CallerNotAllowed', 403)
+
+
+def main():
+    try:
+        w = World()
+    except Skipped as e:
+        why = str(e)
+        t.run('callers', lambda: skip(why))
+        t.end()
+    for fn in (anonymous, of_a_pds, for_the_service, of_the_other_curve, through_the_pds, accepted_jobs, tokens_that_are_none,
+               used_twice, at_the_same_time, under_a_key, after_a_restart, a_rotated_key, modes):
+        t.run('tokens: ' + fn.__name__.replace('_', ' '), fn, w)
+    t.end()
+
+
+main()
