@@ -9,7 +9,7 @@
 #include "lib/err.h"
 
 /* In order of strength: `auto` takes the first that works. */
-static const struct backend *const walls[] = { &backend_sandbox, &backend_none };
+static const struct backend *const walls[] = { &backend_container, &backend_sandbox, &backend_none };
 #define WALLS (sizeof walls / sizeof walls[0])
 
 const struct backend *
@@ -40,6 +40,9 @@ plan_clear(struct plan *p)
 	parts_clear(&p->open);
 	free(p->cwd);
 	free(p->dir);
+	free(p->holder);
+	free(p->first);
+	parts_clear(&p->undo);
 	memset(p, 0, sizeof *p);
 }
 

@@ -56,6 +56,17 @@ struct plan {
 	 * plan.dir/out, and connecting to it is all that whoever runs there needs to be able to do with it.
 	 */
 	bool gate;
+	/*
+	 * The plan's process only starts the instance: once it has, another child of ours holds it, whose number is in the
+	 * file `holder`, and in `first` that of the first process inside, with which all others die.  NULL: no such change.
+	 */
+	char *holder, *first;
+	/* Removes what is left of an instance whose holder did not end by itself; empty: nothing can be. */
+	struct conf_list undo;
+	/* Behind the wall it has another user id than ours: the instance's directory must be readable by others. */
+	bool foreign;
+	/* A program of the host that may have to call set-uid helpers; nothing of a bundle runs with its rights. */
+	bool trusted;
 };
 #define PLAN_ARGS_FD  3
 #define PLAN_OPEN_FD  4
@@ -68,6 +79,8 @@ struct backend { /* all required */
 	bool closed;
 	/* 0, or why this wall cannot stand here. */
 	int (*probe)(const struct conf *c, struct err *e);
+	/* 0, or why this runtime cannot run behind it: its program is not installed, its image not built. */
+	int (*fits)(const struct conf *c, const struct runtime *r, struct err *e);
 	int (*plan)(const struct conf *c, const struct task *t, struct plan *p, struct err *e);
 	/*
 	 * Which blanks may take the bundle: a task without a bundle gives the key of a blank; a bundle fits a blank when
@@ -77,6 +90,11 @@ struct backend { /* all required */
 	void (*key)(const struct conf *c, const struct task *t, struct buf *out);
 	/* Removes what an instance leaves; twice or after a crash is fine. */
 	void (*clean)(const struct conf *c, const struct task *t);
+	/*
+	 * Removes what instances of dead schedulers of this home left outside of its directory, and only that; runs commands
+	 * and waits for them, so only at the start.  Returns how many there were, or -1.
+	 */
+	int (*sweep)(const struct conf *c, struct err *e);
 };
 
 /* The wall of the config: by name, or the strongest whose probe says 0.  Fails closed: `none` only by name or with

@@ -4,6 +4,7 @@
 
 struct backend;
 
+extern const struct backend backend_container;
 extern const struct backend backend_sandbox;
 extern const struct backend backend_none;
 

@@ -222,5 +222,11 @@ none_clean(const struct conf *c, const struct task *t)
 }
 
 const struct backend backend_none = {
-	.name = "none", .probe = none_probe, .plan = none_plan, .key = none_key, .clean = none_clean,
+	.name = "none",
+	.probe = none_probe,
+	.fits = parts_fits_host,
+	.plan = none_plan,
+	.key = none_key,
+	.clean = none_clean,
+	.sweep = parts_sweep_nothing,
 };

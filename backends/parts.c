@@ -130,6 +130,33 @@ parts_limit(struct plan *p, int resource, int64_t value)
 		p->limit[p->limits++] = (struct plan_limit){ resource, (uint64_t)value };
 }
 
+int
+parts_fits_host(const struct conf *c, const struct runtime *r, struct err *e)
+{
+	(void)c;
+	if (r->missing != NULL)
+		return err_set(e, ERR_NOTFOUND, "%s", r->missing);
+	return r->program != NULL ? 0 : err_set(e, ERR_NOTFOUND, "%s is not installed", r->command);
+}
+
+int
+parts_sweep_nothing(const struct conf *c, struct err *e)
+{
+	(void)c;
+	(void)e;
+	return 0;
+}
+
+const char *const *
+parts_env(size_t i)
+{
+	static const char *const env[][2] = { { "PATH", "/usr/local/bin:/usr/bin:/bin" }, { "LANG", "C.UTF-8" },
+		{ "HOME", "/tmp" }, { "TMPDIR", "/tmp" }, { "DENO_DIR", "/tmp/deno" }, { "DENO_NO_UPDATE_CHECK", "1" },
+		{ "PYTHONDONTWRITEBYTECODE", "1" } };
+
+	return i < sizeof env / sizeof env[0] ? env[i] : NULL;
+}
+
 /* Beside the program that runs, as in a build directory and below PREFIX/lib/at-rund, or where it was installed. */
 char *
 parts_gate(struct err *e)

@@ -30,6 +30,13 @@ char *parts_fill_flag(const struct conf *c, const char *dir, const char *executo
 /* A bound of the process; 0 is none, but for core files. */
 void parts_limit(struct plan *p, int resource, int64_t value);
 
+/* 0 when the runtime's program is installed on this host. */
+int parts_fits_host(const struct conf *c, const struct runtime *r, struct err *e);
+/* A wall whose instances leave nothing outside of their directories. */
+int parts_sweep_nothing(const struct conf *c, struct err *e);
+/* The instance's environment as every wall with files of its own gives it: NAME, value; NULL past the end. */
+const char *const *parts_env(size_t i);
+
 /*
  * The way out (plan.gate).  The program on the host, allocated; NULL and ERR_NOTFOUND when it is not there.  Static, so that it
  * runs wherever a wall shows it.

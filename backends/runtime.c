@@ -90,6 +90,7 @@ runtime_clear(struct runtime *r)
 	list_clear(&r->nix);
 	list_clear(&r->debian);
 	list_clear(&r->npm);
+	list_clear(&r->prepare);
 	for (size_t i = 0; i < r->permission_flags.n; i++) {
 		free(r->permission_flags.item[i].key);
 		free(r->permission_flags.item[i].value);
@@ -191,6 +192,25 @@ ini_list(struct conf_list *l, const char *value)
 }
 
 static const char *
+ini_packages(struct runtime *r, const char *key, const char *value, bool in_list)
+{
+	struct {
+		const char *name;
+		struct conf_list *list;
+	} lists[] = { { "nix", &r->nix }, { "debian", &r->debian }, { "npm", &r->npm }, { "prepare", &r->prepare } };
+
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+		if (strcmp(key, lists[i].name) == 0)
+			return ini_list(lists[i].list, value);
+	if (strcmp(key, "scripts") != 0)
+		return "unknown key; there are nix, debian, npm, prepare, scripts";
+	if (in_list || (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0))
+		return "expected yes or no";
+	r->scripts = strcmp(value, "yes") == 0;
+	return NULL;
+}
+
+static const char *
 on_ini(void *arg, int line, const char *section, const char *key, const char *value, bool in_list)
 {
 	struct ini *ini = arg;
@@ -213,12 +233,8 @@ on_ini(void *arg, int line, const char *section, const char *key, const char *va
 		pairs_add(&r->permission_flags, key, value);
 		return NULL;
 	}
-	if (strcmp(section, "packages") == 0) {
-		struct conf_list *l = strcmp(key, "nix") == 0 ? &r->nix : strcmp(key, "debian") == 0 ? &r->debian :
-		    strcmp(key, "npm") == 0 ? &r->npm : NULL;
-
-		return l != NULL ? ini_list(l, value) : "unknown key; there are nix, debian, npm";
-	}
+	if (strcmp(section, "packages") == 0)
+		return ini_packages(r, key, value, in_list);
 	if (strcmp(key, "command") == 0)
 		return ini_scalar(ini, &r->command, value, in_list);
 	if (strcmp(key, "flags") == 0)
@@ -305,6 +321,22 @@ nix_executor(struct runtime *r, const cJSON *x, struct err *e)
 	return 0;
 }
 
+/* What the image is made of: guest.environment. */
+static int
+nix_environment(struct runtime *r, const cJSON *x, struct err *e)
+{
+	const struct {
+		const char *name;
+		struct conf_list *list;
+	} lists[] = { { "systemPackages", &r->nix }, { "debian", &r->debian }, { "npm", &r->npm }, { "prepare", &r->prepare } };
+
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		if (nix_list(json_array(x, lists[i].name), lists[i].list, lists[i].name, r->file, e) != 0)
+			return err_wrap(e, "guest.environment");
+	}
+	return json_bool(x, "scripts", &r->scripts, e) != 0 ? err_wrap(e, "%s: guest.environment", r->file) : 0;
+}
+
 int
 runtime_parse_nix_json(struct runtime *r, const char *name, const char *file, const char *json, size_t n, struct err *e)
 {
@@ -325,8 +357,7 @@ runtime_parse_nix_json(struct runtime *r, const char *name, const char *file, co
 			goto out;
 		}
 	}
-	item = json_array(json_object(json_object(tree, "guest"), "environment"), "systemPackages");
-	if (nix_list(item, &r->nix, "guest.environment.systemPackages", file, e) != 0 ||
+	if (nix_environment(r, json_object(json_object(tree, "guest"), "environment"), e) != 0 ||
 	    nix_executor(r, json_object(tree, "executor"), e) != 0)
 		goto out;
 	if (json_int(tree, "concurrency", 1, CONCURRENCY_MAX, &concurrency, e) != 0) {
@@ -418,8 +449,10 @@ nix_expression(struct buf *out, const char *file, const char *text, size_t n, st
 	    "args = builtins.mapAttrs (name: has: given.${name} or (mk \"\")) (builtins.functionArgs f);\n"
 	    "r = if ! builtins.isFunction f then f else f (if args == { } then given else args);\n"
 	    "x = r.executor or { };\n"
+	    "g = r.guest.environment or { };\n"
 	    "in { mimeTypes = r.mimeTypes or [ ]; concurrency = r.concurrency or 1;\n"
-	    "  guest.environment.systemPackages = map plain (r.guest.environment.systemPackages or [ ]);\n"
+	    "  guest.environment = builtins.intersectAttrs { debian = 0; npm = 0; prepare = 0; scripts = 0; } g\n"
+	    "    // { systemPackages = map plain (g.systemPackages or [ ]); };\n"
 	    "  executor = builtins.intersectAttrs { command = 0; flags = 0; file = 0; permissionFlags = 0; } x; }\n");
 	return 0;
 }

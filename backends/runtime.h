@@ -22,7 +22,9 @@ struct runtime {
 	struct conf_list flags;   /* before the executor file */
 	char *executor;           /* absolute path of the executor file */
 	struct conf_pairs permission_flags; /* "net" → "--allow-net={}" */
-	struct conf_list nix, debian, npm;  /* packages */
+	struct conf_list nix, debian, npm;  /* packages of its image; at-rund build */
+	struct conf_list prepare; /* commands run in the image at the end of its making */
+	bool scripts;             /* the packages' own scripts run too, for which the image gets a whole small Debian */
 	int concurrency;          /* calls an instance serves at a time, 1 */
 	char *missing;            /* why it cannot run here, NULL when it can */
 	char *version;            /* filled by the one who asks (runtime_probe), may be NULL */

@@ -37,7 +37,6 @@
 #include "lib/err.h"
 #include "lib/mem.h"
 
-#define PATH_ENV      "/usr/local/bin:/usr/bin:/bin"
 #define OWN           "/runtime/own"
 #define GATE          "/runtime/gate"
 #define FILTER        "/runtime/filter"
@@ -314,14 +313,12 @@ add_command(const struct conf *c, const struct runtime *r, struct conf_list *l, 
 static void
 add_env(struct conf_list *l)
 {
-	static const char *const env[][2] = { { "PATH", PATH_ENV }, { "LANG", "C.UTF-8" }, { "HOME", "/tmp" },
-		{ "TMPDIR", "/tmp" }, { "DENO_DIR", "/tmp/deno" }, { "DENO_NO_UPDATE_CHECK", "1" },
-		{ "PYTHONDONTWRITEBYTECODE", "1" } };
+	const char *const *pair;
 	size_t i;
 
 	arg(l, "--clearenv", NULL, NULL);
-	for (i = 0; i < sizeof env / sizeof env[0]; i++)
-		arg(l, "--setenv", env[i][0], env[i][1]);
+	for (i = 0; (pair = parts_env(i)) != NULL; i++)
+		arg(l, "--setenv", pair[0], pair[1]);
 }
 
 /* --- the contract --- */
@@ -497,7 +494,9 @@ const struct backend backend_sandbox = {
 	.name = "sandbox",
 	.closed = true,
 	.probe = sandbox_probe,
+	.fits = parts_fits_host,
 	.plan = sandbox_plan,
 	.key = sandbox_key,
 	.clean = sandbox_clean,
+	.sweep = parts_sweep_nothing,
 };

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/buf.h"
 #include "lib/err.h"
 
 static const char *const allowed[] = {
@@ -85,6 +86,11 @@ static const int fcntls[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETF
 
 #define NEW_NAMESPACES ((scmp_datum_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER \
 	| CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */))
+#ifdef __s390__
+#define CLONE_FLAGS 1 /* which argument they are */
+#else
+#define CLONE_FLAGS 0
+#endif
 #define LOW32 0xffffffffu
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -109,12 +115,7 @@ add_arg(scmp_filter_ctx f, uint32_t action, const char *name, unsigned arg, scmp
 static int
 add_conditional(scmp_filter_ctx f)
 {
-#ifdef __s390__
-	const unsigned clone_flags = 1;
-#else
-	const unsigned clone_flags = 0;
-#endif
-	int rc = add_arg(f, SCMP_ACT_ALLOW, "clone", clone_flags, NEW_NAMESPACES, 0);
+	int rc = add_arg(f, SCMP_ACT_ALLOW, "clone", CLONE_FLAGS, NEW_NAMESPACES, 0);
 	size_t i;
 
 	for (i = 0; rc == 0 && i < COUNT(families); i++)
@@ -141,6 +142,79 @@ fill(scmp_filter_ctx f)
 	for (i = 0; rc == 0 && i < COUNT(refused); i++)
 		rc = add(f, SCMP_ACT_ERRNO(EPERM), refused[i]);
 	return rc == 0 ? add_conditional(f) : rc;
+}
+
+/* --- the same for container engines --- */
+
+static const unsigned long gates[] = { SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK };
+static const char *const gate_calls[] = { "capset" };
+
+static void
+profile_names(struct buf *b, const char *const *names, size_t n, const char *action)
+{
+	size_t i;
+
+	buf_str(b, "{\"names\":[");
+	for (i = 0; i < n; i++)
+		buf_fmt(b, "%s\"%s\"", i > 0 ? "," : "", names[i]);
+	buf_fmt(b, "],\"action\":\"%s\"", action);
+}
+
+static void
+profile_arg(struct buf *b, const char *name, unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	buf_char(b, ',');
+	profile_names(b, &name, 1, "SCMP_ACT_ALLOW");
+	buf_fmt(b, ",\"args\":[{\"index\":%u,\"value\":%llu,\"valueTwo\":%llu,\"op\":\"SCMP_CMP_MASKED_EQ\"}]}", arg,
+	    (unsigned long long)mask, (unsigned long long)value);
+}
+
+static const char *
+profile_arch(void)
+{
+#if defined __x86_64__
+	return "SCMP_ARCH_X86_64";
+#elif defined __aarch64__
+	return "SCMP_ARCH_AARCH64";
+#elif defined __arm__
+	return "SCMP_ARCH_ARM";
+#elif defined __riscv
+	return "SCMP_ARCH_RISCV64";
+#elif defined __s390x__
+	return "SCMP_ARCH_S390X";
+#elif defined __powerpc64__
+	return "SCMP_ARCH_PPC64LE";
+#else
+#error "which architecture of libseccomp is this?"
+#endif
+}
+
+void
+seccomp_profile(struct buf *out)
+{
+	size_t i;
+
+	buf_fmt(out, "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":%d,\"architectures\":[\"%s\"],\"syscalls\":[",
+	    ENOSYS, profile_arch());
+	profile_names(out, allowed, COUNT(allowed), "SCMP_ACT_ALLOW");
+	buf_str(out, "},");
+	profile_names(out, refused, COUNT(refused), "SCMP_ACT_ERRNO");
+	buf_fmt(out, ",\"errnoRet\":%d}", EPERM);
+	profile_arg(out, "clone", CLONE_FLAGS, NEW_NAMESPACES, 0);
+	for (i = 0; i < COUNT(families); i++)
+		profile_arg(out, "socket", 0, LOW32, (scmp_datum_t)families[i]);
+	profile_arg(out, "socketpair", 0, LOW32, AF_UNIX);
+	for (i = 0; i < COUNT(ioctls); i++)
+		profile_arg(out, "ioctl", 1, LOW32, ioctls[i]);
+	for (i = 0; i < COUNT(fcntls); i++)
+		profile_arg(out, "fcntl", 1, LOW32, (scmp_datum_t)fcntls[i]);
+	/* The gate's, which runs under it too and lays the filter itself on what it starts. */
+	for (i = 0; i < COUNT(gates); i++)
+		profile_arg(out, "ioctl", 1, LOW32, gates[i]);
+	buf_char(out, ',');
+	profile_names(out, gate_calls, COUNT(gate_calls), "SCMP_ACT_ALLOW");
+	buf_char(out, '}');
+	buf_str(out, "]}\n");
 }
 
 static int

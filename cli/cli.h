@@ -85,6 +85,7 @@ int cli_order(const struct cli *c, const struct conf *conf, struct store *s, con
 
 int cmd_init(struct cli *c);
 int cmd_serve(struct cli *c);
+int cmd_build(struct cli *c);
 int cmd_runtime_list(struct cli *c);
 int cmd_pool_status(struct cli *c);
 int cmd_pool_warm(struct cli *c);

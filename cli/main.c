@@ -30,6 +30,12 @@ const struct command cli_commands[] = {
 	    "--bundles DIR    with --dev: serve the bundles in DIR as author local\n"
 	    "--port N         answer on this port; 0: only the FastCGI socket\n", cmd_serve },
 	{ "status", "", 0, 0, "", "what the runner is doing", "at-rund status\nat-rund status --json\n", NULL, cmd_status },
+	{ "build", "", 0, 0, "runtime= force", "make the images of runtimes, for the walls container and sandbox",
+	    "at-rund build\n"
+	    "at-rund build --runtime python\n"
+	    "at-rund build --force\n",
+	    "--runtime NAME   of this runtime only\n"
+	    "--force          also what is there already: newer packages come in\n", cmd_build },
 	{ "runtime list", "", 0, 0, "", "the runtimes: what they run, their version, what is missing",
 	    "at-rund runtime list\n", NULL, cmd_runtime_list },
 	{ "pool status", "", 0, 0, "", "the instances that live", "at-rund pool status\n", NULL, cmd_pool_status },

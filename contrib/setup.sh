@@ -37,7 +37,8 @@ setup_debian() {
 		;;
 	run)
 		echo cmd:lighttpd=lighttpd cmd:curl=curl cmd:python3=python3 cmd:node=nodejs cmd:npm=npm \
-		    cmd:sqlite3=sqlite3 cmd:bwrap=bubblewrap cmd:nix-instantiate=nix-bin dpkg:ca-certificates
+		    cmd:sqlite3=sqlite3 cmd:bwrap=bubblewrap cmd:nix-instantiate=nix-bin dpkg:ca-certificates \
+		    cmd:podman=podman cmd:runc=runc cmd:newuidmap=uidmap cmd:mmdebstrap=mmdebstrap
 		;;
 	test)
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \

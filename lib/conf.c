@@ -66,6 +66,7 @@ struct key {
 static const char *const isolations[] = { "auto", "none", "sandbox", "container", "firecracker", NULL };
 static const char *const host_modes[] = { "open", "allowlist", "blocklist", "follows", "mutuals", "list", NULL };
 static const char *const call_modes[] = { "open", "known", "allowlist", "blocklist", "follows", "mutuals", "list", NULL };
+static const char *const engines[] = { "auto", "podman", "docker", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 static const char *const metrics[] = { "off", "loopback", "on", NULL };
@@ -206,6 +207,12 @@ static const struct key keys[] = {
 	TEXT("grants", "write", T_GRANT_PATHS, grants.write, NULL, "and those that they may write", NULL),
 	TEXT("grants", "env", T_GRANT_NAMES, grants.env, NULL,
 	    "environment variables of the runner that bundles may see when they ask for them: who and the name", NULL),
+	WORD("container", "engine", container.engine, "auto", engines, "what starts containers; auto takes the first installed",
+	    NULL),
+	TEXT("container", "runtime", T_PROGRAM, container.runtime, "auto",
+	    "the OCI runtime, crun, runc or runsc; auto takes the first that works", NULL),
+	NUMBER("container", "first_uid", T_INT, container.first_uid, "1879048192", 65536, 4294836224,
+	    "first of the 65536 user ids of containers, where podman runs as root", NULL),
 
 	TEXT("dev", "bundles", T_PATH, dev_conf.bundles, NULL,
 	    "folder of bundles served as author local, with serve --dev only", NULL),

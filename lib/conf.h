@@ -107,6 +107,11 @@ struct conf {
 	} egress;
 
 	struct { struct conf_list read, write, env; } grants; /* entries of lib/grant.h */
+	struct {
+		char *engine;      /* auto, podman, docker */
+		char *runtime;     /* auto, or an OCI runtime: crun, runc, runsc */
+		int64_t first_uid; /* of the 65536 user ids that root's podman gives containers */
+	} container;
 
 	struct { char *bundles; } dev_conf; /* [dev] bundles = DIR: pseudo-author 'local', with --dev only */
 

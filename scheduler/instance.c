@@ -70,6 +70,7 @@ struct instance {
 	bool contained;           /* its processes can be counted */
 	bool gate;                /* it has a way out */
 	bool told;                /* and the egress process knows where it may lead: LOAD may go */
+	bool foreign;             /* its user id is another than ours */
 	struct account *account;
 	enum job_outcome over;    /* NONE: no limit was hit */
 	struct err over_why;
@@ -257,6 +258,10 @@ got_hello(struct instance *i, const struct frame *f)
 		return;
 	}
 	loop_stop(&i->timer);
+	if (!spawn_hand_over(&i->process)) {
+		instance_stop(i, "the process that holds it cannot be found");
+		return;
+	}
 	if (i->contained && (i->account = account_new(conf, i->process.pid, on_over, i, &e)) == NULL) {
 		instance_stop(i, e.text); /* unseen, nothing of a bundle may run there */
 		return;
@@ -600,6 +605,8 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 	i->gate = plan.gate;
 	if (i->gate && exits_add(exits, n, i->dir, e) != 0)
 		goto out;
+	if (plan.foreign && site_open(i->dir, plan.gate, e) != 0)
+		goto out;
 	if (spawn_start(&plan, -1, true, on_exit_of, i, &i->process, e) != 0)
 		goto out;
 	voice_open(&i->out_voice, "stdout", i->process.out_fd, (size_t)conf->limits.log_line, on_line, i);
@@ -608,6 +615,7 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 	rc = 0;
 out:
 	i->contained = plan.contained;
+	i->foreign = plan.foreign;
 	i->inside = mem_str(plan.dir != NULL ? plan.dir : i->dir);
 	plan_clear(&plan);
 	if (rc == 0)
@@ -695,7 +703,8 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 {
 	char *to = mem_fmt("%s/bundle", i->dir), *seen = mem_fmt("%s/bundle", i->inside), *name = mem_fmt("%s/%s", code->did, code->name);
 	struct buf b = BUF_INIT;
-	int rc = -1;
+	int rc = -1, placed;
+	mode_t mask;
 
 	assert(i->state == INSTANCE_BLANK && i->code == NULL);
 	i->code = code_ref(code);
@@ -703,7 +712,10 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 	i->bound_ms = loop_now_ms();
 	i->was_blank = i->bound_ms - i->used_ms > 0;
 	/* Always a copy: behind this wall the bundle runs with our rights and could write through a link. */
-	if (bundle_place(code->dir, to, true, e) != 0)
+	mask = umask(i->foreign ? 0022 : 0007);
+	placed = bundle_place(code->dir, to, true, e);
+	umask(mask);
+	if (placed != 0)
 		goto out;
 	buf_str(&b, "{\"dir\":");
 	buf_json_str(&b, seen);

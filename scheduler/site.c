@@ -71,3 +71,25 @@ out:
 		close(fd);
 	return rc;
 }
+
+int
+site_open(const char *dir, bool gate, struct err *e)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} all[] = { { ".", 0755 }, { "package.json", 0644 }, { "sock", 0666 }, { "out", 0666 } };
+	size_t i;
+
+	for (i = 0; i < (gate ? 4 : 3); i++) {
+		char *path = mem_fmt("%s/%s", dir, all[i].name);
+		int rc = chmod(path, all[i].mode);
+
+		if (rc != 0)
+			err_errno(e, "open %s to its instance", path);
+		free(path);
+		if (rc != 0)
+			return -1;
+	}
+	return 0;
+}

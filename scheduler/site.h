@@ -4,6 +4,8 @@
 #ifndef SCHEDULER_SITE_H
 #define SCHEDULER_SITE_H
 
+#include <stdbool.h>
+
 struct err;
 
 /* Makes the directory with tmp/ and package.json in it. */
@@ -13,5 +15,10 @@ int site_make(const char *dir, struct err *e);
  * be longer than a socket's may be.
  */
 int site_listen(const char *dir, const char *name, int backlog, struct err *e);
+/*
+ * For an instance whose user id inside its wall is another than ours (plan.foreign): what is in the directory can be read and
+ * its sockets connected to.  Outside, run/i keeps everybody off.
+ */
+int site_open(const char *dir, bool gate, struct err *e);
 
 #endif

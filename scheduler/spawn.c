@@ -5,6 +5,9 @@
  *
  * Children are reaped in one place, on SIGCHLD: those in the table are told, all others were left behind by an
  * instance and came to us because we are its subreaper; they are killed.
+ *
+ * A plan may say that its process only starts the instance (podman run --detach).  The process that then holds it comes to us
+ * in the same way; its number is in a file, and its line in the table takes the starter's place.
  */
 #include "scheduler/spawn.h"
 
@@ -46,37 +49,167 @@
 struct child {
 	pid_t pid;
 	int pidfd;
-	spawn_end_fn *fn;
+	spawn_end_fn *fn;  /* NULL: nobody wants to know */
 	void *arg;
+	struct spawned *out;
+	/* Of a plan whose process only starts the instance. */
+	char *holder, *first;
+	int first_fd;      /* pidfd of the first process inside, -1: not known yet */
+	bool held;         /* pid is the holder's by now */
+	struct conf_list undo, undo_env;
 };
 
 static struct child *children;
 static size_t child_count, child_room;
 static int signal_fd = -1;
 
+static struct child *
+remember(pid_t pid, int pidfd, spawn_end_fn *fn, void *arg)
+{
+	if (child_count == child_room) {
+		child_room = child_room * 2 + 16;
+		children = mem_grow(children, child_room * sizeof *children);
+	}
+	children[child_count] = (struct child){ .pid = pid, .pidfd = pidfd, .fn = fn, .arg = arg, .first_fd = -1 };
+	return &children[child_count++];
+}
+
+static void
+list_clear(struct conf_list *l)
+{
+	while (l->n > 0)
+		free(l->item[--l->n]);
+	free(l->item);
+	l->item = NULL;
+}
+
+static void
+list_copy(struct conf_list *to, const struct conf_list *from)
+{
+	to->item = mem_array(from->n + 1, sizeof *to->item);
+	for (to->n = 0; to->n < from->n; to->n++)
+		to->item[to->n] = mem_str(from->item[to->n]);
+}
+
+/* --- plans whose process only starts the instance --- */
+
+static pid_t
+number_in(const char *path)
+{
+	char text[24];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+static pid_t
+parent_of(pid_t pid)
+{
+	char path[64], text[1024], *p;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	p = strrchr(text, ')');
+	return p != NULL && strlen(p) > 4 ? (pid_t)strtol(p + 4, NULL, 10) : 0;
+}
+
+/* The holder's line takes the place of the starter's, which nobody hears of any more. */
+static bool
+hand_over(struct child *c, bool starter_lives)
+{
+	pid_t holder = number_in(c->holder), first = number_in(c->first), starter = c->pid;
+	int starter_fd = c->pidfd;
+
+	if (holder <= 1 || parent_of(holder) != getpid() || first <= 1 || parent_of(first) != holder)
+		return false;
+	c->first_fd = (int)syscall(SYS_pidfd_open, first, 0);
+	c->pid = holder;
+	c->pidfd = (int)syscall(SYS_pidfd_open, holder, 0);
+	c->held = true;
+	c->out->pid = holder;
+	c->out->pidfd = c->pidfd;
+	c->out->start = spawn_pid_start(holder);
+	if (starter_lives)
+		remember(starter, starter_fd, NULL, NULL); /* c may have moved */
+	else
+		close(starter_fd);
+	return true;
+}
+
+/* What is left of it is removed by a command that nobody waits for. */
+static void
+undo(struct child *c)
+{
+	struct plan p = { .argv = c->undo, .env = c->undo_env, .trusted = true };
+	struct spawned out;
+
+	if (c->first_fd >= 0)
+		syscall(SYS_pidfd_send_signal, c->first_fd, SIGKILL, NULL, 0);
+	spawn_start(&p, -1, false, NULL, NULL, &out, NULL);
+}
+
 /* --- reaping --- */
 
 static void
-forget_child(size_t i)
+child_clear(struct child *c)
 {
-	close(children[i].pidfd);
-	children[i] = children[--child_count];
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	if (c->first_fd >= 0)
+		close(c->first_fd);
+	free(c->holder);
+	free(c->first);
+	list_clear(&c->undo);
+	list_clear(&c->undo_env);
+}
+
+static struct child *
+child_of(pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < child_count; i++)
+		if (children[i].pid == pid)
+			return &children[i];
+	return NULL;
+}
+
+/* A holder ends with the status of what it held, in the way of shells: 128 and the signal. */
+static int
+plain_status(const struct child *c, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+
+	return c->held && code > 128 && code < 128 + 65 ? code - 128 : status;
 }
 
 static void
 reaped(pid_t pid, int status)
 {
-	size_t i;
+	struct child *x = child_of(pid), c;
 
-	for (i = 0; i < child_count; i++) {
-		if (children[i].pid == pid) {
-			struct child c = children[i];
-
-			forget_child(i);
-			c.fn(c.arg, status);
-			return;
-		}
-	}
+	if (x == NULL)
+		return;
+	if (x->holder != NULL && !x->held && WIFEXITED(status) && WEXITSTATUS(status) == 0 && hand_over(x, false))
+		return;
+	c = *x;
+	*x = children[--child_count];
+	if (c.undo.n > 0 && (!c.held || WIFSIGNALED(status)))
+		undo(&c);
+	if (c.fn != NULL)
+		c.fn(c.arg, plain_status(&c, status));
+	child_clear(&c);
 }
 
 /* A child that is not in the table was started by an instance and outlived its parent. */
@@ -84,6 +217,7 @@ static void
 kill_strays(void)
 {
 	char path[64], list[4096], *p, *end;
+	size_t i;
 	ssize_t n;
 	int fd;
 
@@ -93,20 +227,21 @@ kill_strays(void)
 		return;
 	n = read(fd, list, sizeof list - 1);
 	close(fd);
+	/* A holder is ours before its number is known; who comes meanwhile and is none is seen the next time. */
+	for (i = 0; i < child_count; i++)
+		if (children[i].holder != NULL && !children[i].held)
+			return;
 	if (n <= 0)
 		return;
 	list[n] = '\0';
 	for (p = list; *p != '\0'; p = end) {
 		long pid = strtol(p, &end, 10);
-		size_t i;
 
 		if (end == p || (*end != ' ' && *end != '\0'))
 			return;
 		while (*end == ' ')
 			end++;
-		for (i = 0; i < child_count && children[i].pid != pid; i++)
-			;
-		if (i == child_count && pid > 1)
+		if (child_of((pid_t)pid) == NULL && pid > 1)
 			kill((pid_t)pid, SIGKILL);
 	}
 }
@@ -156,7 +291,7 @@ spawn_close(void)
 	close(signal_fd);
 	signal_fd = -1;
 	while (child_count > 0)
-		forget_child(child_count - 1);
+		child_clear(&children[--child_count]);
 	free(children);
 	children = NULL;
 	child_room = 0;
@@ -262,7 +397,8 @@ child_run_plan(struct start *s)
 		if (setrlimit((__rlimit_resource_t)s->plan->limit[i].resource, &r) != 0)
 			child_fail(s, "setrlimit");
 	}
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!s->plan->trusted)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (s->landlock_fd >= 0 && syscall(SYS_landlock_restrict_self, s->landlock_fd, 0) != 0)
 		child_fail(s, "landlock_restrict_self");
 	if (syscall(SYS_close_range, s->fd3 >= 0 ? 4u : 3u + s->givens, ~0u, 0) != 0)
@@ -366,20 +502,11 @@ close_fd(int fd)
 		close(fd);
 }
 
-static void
-remember(pid_t pid, int pidfd, spawn_end_fn *fn, void *arg)
-{
-	if (child_count == child_room) {
-		child_room = child_room * 2 + 16;
-		children = mem_grow(children, child_room * sizeof *children);
-	}
-	children[child_count++] = (struct child){ pid, pidfd, fn, arg };
-}
-
 int
 spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, void *arg, struct spawned *out, struct err *e)
 {
 	struct start s = { .plan = p, .null_fd = -1, .out_fd = -1, .err_fd = -1, .fd3 = -1, .landlock_fd = -1 };
+	struct child *c;
 	int rc = -1;
 
 	*out = (struct spawned){ 0, -1, 0, -1, -1 };
@@ -411,7 +538,14 @@ spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, void *a
 	}
 	out->pidfd = (int)syscall(SYS_pidfd_open, out->pid, 0);
 	out->start = spawn_pid_start(out->pid);
-	remember(out->pid, out->pidfd, fn, arg);
+	c = remember(out->pid, out->pidfd, fn, arg);
+	c->out = out;
+	if (p->holder != NULL) {
+		c->holder = mem_str(p->holder);
+		c->first = mem_str(p->first);
+	}
+	list_copy(&c->undo, &p->undo);
+	list_copy(&c->undo_env, &p->env);
 	rc = 0;
 out:
 	if (rc != 0) {
@@ -431,18 +565,29 @@ out:
 	return rc;
 }
 
+bool
+spawn_hand_over(const struct spawned *s)
+{
+	struct child *c = child_of(s->pid);
+
+	return c != NULL && (c->holder == NULL || c->held || hand_over(c, true));
+}
+
 void
 spawn_kill(const struct spawned *s, int sig)
 {
-	size_t i;
+	struct child *c = s->pid > 1 ? child_of(s->pid) : NULL;
 
-	for (i = 0; i < child_count && children[i].pid != s->pid; i++)
-		;
-	if (s->pid <= 1 || i == child_count)
+	if (c == NULL)
 		return; /* reaped: the number may be somebody else's by now */
+	/* The holder tidies up when what it holds is dead, and ends then. */
+	if (c->held && c->first_fd >= 0) {
+		syscall(SYS_pidfd_send_signal, c->first_fd, sig, NULL, 0);
+		return;
+	}
 	kill(-s->pid, sig);
-	if (children[i].pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, children[i].pidfd, sig, NULL, 0);
+	if (c->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0);
 }
 
 const char *

@@ -32,7 +32,10 @@ void spawn_close(void);
  * pipes: standard output and error come back through out; otherwise they are our standard error.
  */
 int spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, void *arg, struct spawned *out,
-    struct err *e);
+    struct err *e); /* out stays where it is until fn was told; fn NULL: nobody waits for its end */
+/* A plan with a holder (backend.h): it has surely come, because the instance speaks.  false: it cannot be found.  What the
+ * caller gave as `out` says the holder's numbers from then on; so it does when the starter has ended well. */
+bool spawn_hand_over(const struct spawned *s);
 /* SIGKILL to the process and its whole group; nothing happens to one that is gone. */
 void spawn_kill(const struct spawned *s, int sig);
 /* "exit status 3", "signal 9 (Killed)". */

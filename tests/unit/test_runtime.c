@@ -148,7 +148,8 @@ TEST(runtime_ini_errors_name_the_key)
 		{ "mime = a/b\n", "f.ini:1: mime: unknown key; there are name, mimeTypes, concurrency" },
 		{ "[executor]\nfile = ../x\n", "f.ini:2: executor.file: expected a file name" },
 		{ "[executor]\ncmd = x\n", "f.ini:2: executor.cmd: unknown key; there are command, flags, file" },
-		{ "[packages]\nrpm = [x]\n", "f.ini:2: packages.rpm: unknown key; there are nix, debian, npm" },
+		{ "[packages]\nrpm = [x]\n", "f.ini:2: packages.rpm: unknown key; there are nix, debian, npm, prepare, scripts" },
+		{ "[packages]\nscripts = perhaps\n", "f.ini:2: packages.scripts: expected yes or no" },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -165,7 +166,8 @@ TEST(runtime_nix_json_is_checked)
 {
 	static const char good[] = "{\"mimeTypes\":[\"a/b\"],\"concurrency\":2,\"executor\":{\"command\":"
 	    "\"/nix-package/deno/bin/deno\",\"permissionFlags\":{\"net\":\"--allow-net={}\"},\"flags\":[\"-q\"]},"
-	    "\"guest\":{\"environment\":{\"systemPackages\":[\"deno\"]}}}";
+	    "\"guest\":{\"environment\":{\"systemPackages\":[\"deno\"],\"debian\":"
+	    "[\"libc6\"],\"npm\":[\"deno\"],\"prepare\":[\"/bin/x\"],\"scripts\":true}}}";
 	static const char *const bad[] = { "", "[]", "{\"mimeTypes\":[1]}", "{\"mimeTypes\":[\"a/b\"]}",
 		"{\"mimeTypes\":[\"a/b\"],\"executor\":{\"command\":\"x\",\"permissionFlags\":{\"net\":[]}}}",
 		"{\"mimeTypes\":[\"a/b\"],\"executor\":{\"command\":\"x\",\"file\":\"a/b\"}}",
@@ -176,6 +178,10 @@ TEST(runtime_nix_json_is_checked)
 	CHECK_INT(runtime_parse_nix_json(&rs.item[0], "f", "f.nix", good, sizeof good - 1, &e), 0);
 	CHECK_STR(rs.item[0].command, "deno");
 	CHECK_STR(rs.item[0].nix.item[0], "deno");
+	CHECK_STR(rs.item[0].debian.item[0], "libc6");
+	CHECK_STR(rs.item[0].npm.item[0], "deno");
+	CHECK_STR(rs.item[0].prepare.item[0], "/bin/x");
+	CHECK(rs.item[0].scripts);
 	CHECK_STR(rs.item[0].flags.item[0], "-q");
 	CHECK_STR(rs.item[0].permission_flags.item[0].value, "--allow-net={}");
 	CHECK_INT(rs.item[0].concurrency, 2);

@@ -10,7 +10,11 @@
     "text/typescript"
   ];
   concurrency = 1;
-  guest = { environment.systemPackages = with pkgs; [ deno ]; };
+  guest.environment = {
+    systemPackages = with pkgs; [ deno ];
+    debian = [ "libc6" "libgcc-s1" "ca-certificates" ];
+    npm = [ "deno" ];
+  };
   executor = {
     command = "deno";
     flags = [

@@ -3,7 +3,10 @@
 {
   mimeTypes = [ "application/javascript+node" "text/javascript+node" ];
   concurrency = 1;
-  guest = { environment.systemPackages = with pkgs; [ nodejs ]; };
+  guest.environment = {
+    systemPackages = with pkgs; [ nodejs ];
+    debian = [ "nodejs" "ca-certificates" ];
+  };
   executor = {
     command = "node";
     flags = [ "--no-warnings" ];

@@ -9,7 +9,10 @@
     "text/python"
   ];
   concurrency = 1;
-  guest = { environment.systemPackages = with pkgs; [ python3 ]; };
+  guest.environment = {
+    systemPackages = with pkgs; [ python3 ];
+    debian = [ "python3" "ca-certificates" ];
+  };
   executor = {
     command = "python3";
     flags = [ "-I" "-S" ];
