@@ -61,7 +61,7 @@ export function flow(request, env, ctx) {
 ENDPOINTS = {'work': {}, 'again': {'idempotent': True, 'attempts': 3}, 'flow': {}}
 
 
-def write_bundles(where):
+def write_bundles(where, limits=None):
     """The folder for Runner(bundles=), and the files with starts."""
     bundles, ran = os.path.join(where, 'bundles'), os.path.join(where, 'ran')
     os.makedirs(ran, exist_ok=True)
@@ -73,7 +73,7 @@ def write_bundles(where):
             f.write(text % {'file': starts if name == 'py' else json.dumps(starts)})
         with open(os.path.join(bundles, name, 'bundle.json'), 'w') as f:
             json.dump({'runtime': runtime, 'entry': file, 'endpoints': ENDPOINTS,
-                       'permissions': {'write': [ran], 'read': [ran]}}, f)
+                       'permissions': {'write': [ran], 'read': [ran]}, 'limits': limits or {}}, f)
     return bundles, [os.path.join(ran, 'py'), os.path.join(ran, 'js')]
 
 

@@ -1,0 +1,251 @@
+"""What a machine does to its programs besides killing them: the scheduler stands still past its leases, the clock jumps,
+the disk is full.  What is true afterwards is decided by history.py.
+
+    test_endure.py [pause] [clock] [disk]        make soak: longer
+"""
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kit import *  # noqa: E402,F403
+from history import Check  # noqa: E402
+from load import Load, write_bundles  # noqa: E402
+
+SEED = random.SystemRandom().randrange(1 << 30)
+ROUNDS = 20 if SOAK else 1
+GROUND = {'limits': {'queue': '5000', 'per_author': '5000', 'per_bundle': '5000'}, 'pool': {'max': '4'},
+          'observability': {'level': 'info'}}
+
+t = Cases()
+print('seed %d' % SEED, flush=True)
+
+
+def prepared(name, bundle=None, home=None, **sections):
+    where = scratch()
+    bundles, started = write_bundles(where, bundle)
+    runner = Runner(home or where, bundles=bundles, sections={k: dict(v) for k, v in GROUND.items()}, name=name)
+    runner.conf_top['isolation'] = 'none'  # handlers keep their own book in a file of the host
+    for section, keys in sections.items():
+        runner.conf.setdefault(section, {}).update(keys)
+    return where, runner, started
+
+
+def scheduler_of(runner):
+    found = [p for p, words in family(runner.p.pid).items()
+             if os.path.basename(words[0]) == 'at-rund-scheduler' and not any(w.startswith('--role') for w in words)]
+    check(len(found) == 1, 'schedulers:', found)
+    return found[0]
+
+
+def finish(runner, load, started, **how):
+    until(lambda: not runner.sql("SELECT id FROM job WHERE state <> 'done'"), 'every job is done', 60)
+    same(runner.stop(), 0, 'exit status of serve')
+    c = Check(load.history.path, runner.db, started, **how)
+    wrong = c.run()
+    print(c.summary(), flush=True)
+    check(not wrong, *wrong)
+    return c
+
+
+def work(runner, seconds=0, name='py', endpoint='work', **kw):
+    return call('%s/bundle/local/%s/latest/%s?s=%g' % (runner.url, name, endpoint, seconds), **kw)
+
+
+def later(fn, *args, **kw):
+    """The answer, once asked for."""
+    box = []
+
+    def ask():
+        try:
+            box.append(fn(*args, **kw))
+        except (OSError, http.client.HTTPException) as e:
+            box.append(e)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+
+    def get():
+        thread.join(120)
+        check(box and isinstance(box[0], Answer), 'no answer came:', box)
+        return box[0]
+    return get
+
+
+def running(runner):
+    return [r[0] for r in runner.sql("SELECT id FROM job WHERE state = 'running'")]
+
+
+# ---- the scheduler stands still ----
+
+def pause():
+    """The bundle's time and 5 s of lease are over before the door's patience (limits.timeout and 2 s): whoever waits is told
+    that the job is lost, and when the scheduler wakes, its own end for the job is refused."""
+    where, runner, started = prepared('paused', {'timeoutMs': 1000}, limits={'timeout': '5s'})
+    runner.init().start()
+    load = Load(runner, where, SEED, threads=2).start()
+    for _ in range(ROUNDS):
+        until(lambda: load.done >= 20, 'some calls')
+        before = set(running(runner))
+        answer = later(work, runner, 0.6)
+        new = until(lambda: set(running(runner)) - before and any(
+            r[0] not in before for r in runner.sql("SELECT id FROM job WHERE state = 'running' AND mode = 'sync'")), 'it runs')
+        check(new)
+        pid = scheduler_of(runner)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            a = answer()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        same((a.status, a.error), (502, 'RunnerFailed'), a)
+        job = a.header('at-run-job') or ''
+        until(lambda: work(runner).status == 200, 'calls go on', 20)
+        row = runner.sql('SELECT outcome, error_name, (SELECT count(*) FROM result r WHERE r.job = job.id) FROM job '
+                         "WHERE id || '-' || nonce = ?", job)
+        same(row, [('lost', 'RunnerFailed', 0)], 'the row of the job that was given up')
+        check('job was settled by another' in runner.tail(200000), 'the late write was not refused')
+    load.stop()
+    finish(runner, load, started)
+
+
+# ---- the clock jumps ----
+
+def clock():
+    """A day forth, a day back, under load: nothing expires, nothing times out, nobody is turned away."""
+    lib = glob.glob('/usr/lib/*/faketime/libfaketimeMT.so.1')
+    if not lib:
+        skip('libfaketime is not installed')
+    where, runner, started = prepared('stepped', limits={'timeout': '20s'})
+    face = os.path.join(where, 'clock')
+
+    def turn(to):
+        with open(face + '.new', 'w') as f:
+            f.write(to + '\n')
+        os.rename(face + '.new', face)
+
+    turn('+0d')
+    runner.init()
+    runner.env.update(LD_PRELOAD=lib[0], FAKETIME_TIMESTAMP_FILE=face, FAKETIME_NO_CACHE='1', FAKETIME_DONT_FAKE_MONOTONIC='1')
+    runner.start()
+    load = Load(runner, where, SEED, threads=2).start()
+    for to in ('+1d', '-1d', '+0d') * ROUNDS:
+        # Some wait in the queue and some run while it jumps: four instances, and more than four jobs.
+        slow = [work(runner, 0.8, method='POST', body=b'', headers=[('Prefer', 'respond-async')]) for _ in range(8)]
+        same([a.status for a in slow], [202] * 8)
+        before = load.done
+        turn(to)
+        until(lambda: load.done > before + 20, 'calls go on')
+        for a in slow:
+            got = call('%s/xrpc/dev.at-run.getJob?id=%s&wait=20' % (runner.url, a.header('at-run-job')))
+            same(got.json.get('outcome'), 'ok', got)
+    load.stop()
+    c = finish(runner, load, started, clock_steps=True)
+    bad = [(r.id, r.outcome) for r in c.list if r.outcome not in ('ok', 'cancelled')]
+    check(not bad, 'ended by a clock that jumped:', bad)
+    turned_away = [x for x in c.lines if x['type'] == 'told' and x['status'] >= 400]
+    check(not turned_away, 'turned away:', turned_away[:3])
+
+
+# ---- the disk is full ----
+
+class Disk:
+    """A small file system of its own."""
+
+    def __init__(self, megabytes):
+        self.path = os.path.join(scratch(), 'disk')
+        os.mkdir(self.path)
+        r = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%dm,mode=0755' % megabytes, 'at-rund-test', self.path],
+                           capture_output=True, text=True)
+        if r.returncode != 0:
+            skip('a small file system cannot be mounted here: ' + r.stderr.strip())
+        self.ballast = os.path.join(self.path, 'ballast')
+
+    def fill(self):
+        with open(self.ballast, 'ab', buffering=0) as f:
+            for size in (1 << 20, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while f.write(bytes(size)) == size:
+                        pass
+
+    def free(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.ballast)
+
+    def unmount(self):
+        subprocess.run(['umount', '-l', self.path], capture_output=True)
+
+
+def refuses(runner):
+    """The log's pages that exist are used up first; then calls are refused, and the reason is said."""
+    def one():
+        a = work(runner, method='POST', body=bytes(30000))
+        return a if a.status != 200 else None
+    a = until(one, 'a call is refused', 30)
+    same(a.status, 503, a)
+    check('full' in a.json['message'] and a.header('retry-after'), 'the reason is said:', a)
+    check('/' not in a.json['message'].replace('-/', ''), 'no path of the host is told:', a)
+
+
+def reads_go_on(runner, job):
+    a = call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, job))
+    same((a.status, a.json.get('outcome')), (200, 'ok'), a)
+    same(call('%s/job/%s/result' % (runner.url, job)).text.strip('"'), job)
+    same(runner.cli('--json', 'job', 'list').returncode, 0)
+
+
+def disk():
+    d = Disk(24)
+    where, runner, started = prepared('full', home=d.path, limits={'timeout': '20s'})
+    try:
+        runner.init().start()
+        load = Load(runner, where, SEED, threads=2).start()
+        until(lambda: load.done >= 40, 'some calls')
+        old = work(runner).header('at-run-job')
+        for _ in range(ROUNDS):
+            disk_one(d, runner, old)
+        load.stop()
+        disk_at_start(d, runner)
+        finish(runner, load, started)
+    finally:
+        runner.stop()
+        d.free()
+        d.unmount()
+
+
+def accepted(runner, seconds):
+    a = until(lambda: (lambda a: a if a.status == 202 else None)(
+        work(runner, seconds, method='POST', body=b'', headers=[('Prefer', 'respond-async')])), 'a job is accepted')
+    return a.header('at-run-job')
+
+
+def disk_one(d, runner, old):
+    # while calls wait and run
+    jobs = [accepted(runner, 0.5) for _ in range(8)]
+    flow = later(work, runner, 2, endpoint='flow')
+    until(lambda: len(running(runner)) >= 2, 'they run')
+    d.fill()
+    refuses(runner)
+    reads_go_on(runner, old)
+    d.free()
+    until(lambda: work(runner).status == 200, 'calls go on once there is room', 30)
+    for job in jobs:
+        got = call('%s/xrpc/dev.at-run.getJob?id=%s&wait=20' % (runner.url, job))
+        same(got.json.get('outcome'), 'ok', got)
+    a = flow()
+    check(a.status == 200 and a.text.endswith('end\n') and not a.cut, 'a stream went on as well:', a)
+
+
+def disk_at_start(d, runner):
+    """Stopped and started while there is no room; then there is."""
+    same(runner.stop(), 0, 'exit status of serve')
+    d.fill()
+    runner.start(wait=False)
+    time.sleep(0.5)
+    d.free()
+    until(lambda: runner.is_ready(), 'it comes up once there is room', 60)
+    same(work(runner).status, 200)
+
+
+t.run('pause: the scheduler stands still past its leases; its late writes are refused', pause)
+t.run('clock: a day forth and back', clock)
+t.run('disk: full at every stage', disk)
+t.end()
