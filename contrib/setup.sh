@@ -42,7 +42,7 @@ setup_debian() {
 		;;
 	test)
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \
-		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev
+		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime
 		;;
 	lint)
 		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck

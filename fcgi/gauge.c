@@ -59,7 +59,7 @@ gauge_free(struct gauge *g)
 static bool
 beating(const struct front_pulse *p)
 {
-	return p->any && !p->ended && clock_wall_ms() - p->seen_at <= PULSE_DEAD_MS;
+	return p->any && !p->ended && p->this_boot && clock_mono_ms() - p->seen_mono <= PULSE_DEAD_MS;
 }
 
 int

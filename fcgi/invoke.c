@@ -99,6 +99,7 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 		.bell = waiter_bell(c->waiter, e),
 		.timeout_ms = conf->limits.timeout,
 		.created_at = clock_wall_ms(),
+		.created_mono = clock_mono_ms(),
 	};
 	token_fill(&v->token, j);
 	if (v->key[0] != '\0') {
@@ -152,6 +153,7 @@ give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
 		return -1;
 	view.id = v->ticket.job.id;
 	job_id_print(&view.id, c->job);
+	reply_header(&c->reply, "At-Run-Job", c->job);
 	/* Under a key it goes on without this caller, who comes again for it. */
 	if (v->key[0] != '\0')
 		return goes_on(e);

@@ -50,6 +50,12 @@ err_named(struct err *e, enum err_kind kind, const char *name, const char *fmt, 
 	return -1;
 }
 
+bool
+err_is_full(const struct err *e)
+{
+	return e->kind == ERR_BUSY && strcmp(e->name, ERR_DISK_FULL) == 0;
+}
+
 int
 err_errno(struct err *e, const char *fmt, ...)
 {
@@ -57,7 +63,10 @@ err_errno(struct err *e, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	fill(e, ERR_INTERNAL, "", fmt, ap);
+	if (saved == ENOSPC || saved == EDQUOT)
+		fill(e, ERR_BUSY, ERR_DISK_FULL, fmt, ap);
+	else
+		fill(e, ERR_INTERNAL, "", fmt, ap);
 	va_end(ap);
 	if (e != NULL) {
 		size_t n = strlen(e->text);

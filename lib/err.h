@@ -7,6 +7,8 @@
 #ifndef LIB_ERR_H
 #define LIB_ERR_H
 
+#include <stdbool.h>
+
 /* Few kinds; one table in fcgi/request.c makes them HTTP statuses, one in
  * scheduler/collect.c makes them job outcomes. */
 enum err_kind {
@@ -35,8 +37,12 @@ int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 /* The same with an XRPC error name (DESIGN 5): err_named(e, ERR_NOTFOUND, "BundleNotFound", ...). */
 int err_named(struct err *e, enum err_kind kind, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* As err_set with ERR_INTERNAL, and strerror(errno) appended. */
+/* The name of errors whose reason is that a disk or a quota is full; their kind is ERR_BUSY. */
+#define ERR_DISK_FULL "DiskFull"
+
+/* As err_set with ERR_INTERNAL (a full disk: ERR_BUSY, ERR_DISK_FULL), and strerror(errno) appended. */
 int err_errno(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool err_is_full(const struct err *e);
 /* Puts "what we were doing: " before the text; keeps kind and name.  Always -1. */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* "input", "denied", ...: for logs and rows. */

@@ -49,7 +49,7 @@ store_fail(struct store *s, int rc, const char *what, struct err *e)
 	const char *why = s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
 
 	if (disk_is_full(s, rc))
-		return err_set(e, ERR_BUSY, "%s: the disk that holds %s is full", what, s->path);
+		return err_named(e, ERR_BUSY, ERR_DISK_FULL, "%s: the disk that holds the database is full", what);
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

@@ -45,6 +45,7 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 	bind_int(q, FRONT_ENQUEUE_TIMEOUT_MS, j->timeout_ms);
 	bind_text(q, FRONT_ENQUEUE_BELL, j->bell);
 	bind_int(q, FRONT_ENQUEUE_CREATED_AT, j->created_at);
+	bind_int(q, FRONT_ENQUEUE_CREATED_MONO, j->created_mono);
 	if (store_run(s, q, e) < 0)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);
@@ -304,6 +305,8 @@ front_pulse(struct store *s, struct front_pulse *p, struct err *e)
 		p->seen_at = see_int(q, 0);
 		p->draining = see_int(q, 1) != 0;
 		p->ended = see_int(q, 2) != 0;
+		p->seen_mono = see_int(q, 3);
+		p->this_boot = see_text(q, 4) != NULL && strcmp(see_text(q, 4), clock_boot_id()) == 0;
 		store_done(q);
 	}
 	if ((q = store_use(s, SQL_FRONT_COUNTS, e)) == NULL || store_row(s, q, e) < 0)

@@ -35,6 +35,7 @@ struct front_job {
 	const char *bell; /* whom the scheduler rings, NULL: nobody waits */
 	int64_t timeout_ms;
 	int64_t created_at;   /* wall, unix ms */
+	int64_t created_mono; /* the same moment, monotonic ms */
 	struct job_id id;     /* nonce filled by the caller (job_nonce), row by front_enqueue */
 	/* Idempotency-Key (store_key.h); NULL: none was sent */
 	const char *key;
@@ -95,7 +96,9 @@ bool front_lapse(struct store *s, const struct job_id *id, int64_t mono_now_ms, 
 /* Is a scheduler alive: the newest run's heartbeat. */
 struct front_pulse {
 	bool any, draining, ended;
-	int64_t seen_at; /* wall ms */
+	int64_t seen_at; /* wall ms, for people */
+	int64_t seen_mono;
+	bool this_boot; /* seen_mono is of our clock */
 	int64_t queued, running, instances;
 };
 int front_pulse(struct store *s, struct front_pulse *p, struct err *e);

@@ -69,6 +69,7 @@ run_start(struct store *s, int64_t *run, struct err *e)
 	bind_text(q, WORK_RUN_START_BOOT, clock_boot_id());
 	bind_text(q, WORK_RUN_START_VERSION, AT_RUND_VERSION);
 	bind_int(q, WORK_RUN_START_NOW, now);
+	bind_int(q, WORK_RUN_START_MONO, clock_mono_ms());
 	if (store_run(s, q, e) < 0)
 		return -1;
 	*run = sqlite3_last_insert_rowid(s->db);
@@ -93,6 +94,7 @@ work_run_beat(struct store *s, int64_t run, bool draining, struct err *e)
 	if (q == NULL)
 		return -1;
 	bind_int(q, WORK_RUN_BEAT_NOW, clock_wall_ms());
+	bind_int(q, WORK_RUN_BEAT_MONO, clock_mono_ms());
 	bind_int(q, WORK_RUN_BEAT_DRAINING, draining);
 	bind_int(q, WORK_RUN_BEAT_RUN, run);
 	return store_run(s, q, e) < 0 ? -1 : 0;
@@ -108,6 +110,21 @@ work_run_end(struct store *s, int64_t run, struct err *e)
 	bind_int(q, WORK_RUN_END_NOW, clock_wall_ms());
 	bind_int(q, WORK_RUN_END_RUN, run);
 	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
+work_boot_job(struct store *s, int64_t *row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_BOOT_JOB, e);
+
+	if (q == NULL)
+		return -1;
+	bind_text(q, WORK_BOOT_JOB_BOOT, clock_boot_id());
+	if (store_row(s, q, e) < 0)
+		return -1;
+	*row = see_int(q, 0);
+	store_done(q);
+	return 0;
 }
 
 /* --- jobs: reading --- */
@@ -142,6 +159,7 @@ take_job(struct work_job *j, sqlite3_stmt *q)
 	j->lease = see_int(q, c++);
 	j->idempotent = see_int(q, c++) != 0;
 	j->cancel = see_int(q, c++) != 0;
+	j->created_mono = see_int(q, c++);
 	j->url = take_text(q, c++);
 	j->path = take_text(q, c++);
 	j->query = take_text(q, c++);

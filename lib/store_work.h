@@ -22,7 +22,7 @@ struct work_job {
 	enum job_state state;
 	char *author, *bundle, *version, *endpoint, *method, *caller, *client, *bell;
 	char *did, *cid; /* NULL before admission */
-	int64_t timeout_ms, created_at;
+	int64_t timeout_ms, created_at, created_mono;
 	int attempt;
 	int64_t lease;
 	bool idempotent, cancel;
@@ -37,6 +37,9 @@ void work_job_clear(struct work_job *j);
 int work_run_start(struct store *s, int64_t *run, struct err *e);       /* also ends older runs in the ledger */
 int work_run_beat(struct store *s, int64_t run, bool draining, struct err *e);
 int work_run_end(struct store *s, int64_t run, struct err *e);
+
+/* The row from which on monotonic times are of this boot of the machine. */
+int work_boot_job(struct store *s, int64_t *row, struct err *e);
 
 /* --- jobs --- */
 /* Calls fn for up to max queued jobs with row > after, oldest first, requests included: a walk over all rows after it.

@@ -367,6 +367,8 @@ catalog_find(struct catalog *c, const char *author, const char *name, const char
 	/* A version that is a CID can mean nothing else tomorrow. */
 	fixed = strcmp(m->code->cid, version) == 0 && strcmp(m->code->did, author) == 0 && m->checked_at > 0;
 	age = fixed ? 0 : clock_wall_ms() - m->checked_at;
+	if (age < 0)
+		age = c->conf->atproto.record_fresh + 1; /* the clock was set back: who knows */
 	if (age > c->conf->atproto.record_stale)
 		return CATALOG_MISSING;
 	m->used_ms = loop_now_ms();

@@ -38,6 +38,7 @@ struct code {
 	int64_t run_us;                /* what a call took lately */
 	int failures;                  /* starts that failed in a row before user code ran */
 	int64_t retry_at_ms;           /* monotonic; no start before */
+	bool no_room;                  /* the last start failed because the disk is full, which is no fault of the code */
 	int64_t broken_until_ms;       /* the bundle does not load: broken says why */
 	struct err broken;
 };

@@ -65,8 +65,19 @@
 #define PRUNE_US        10000  /* of a tick */
 #define TIDY_TICKS      30
 
-/* Commits the turn.  The ledger may be busy or the disk full for a while; when it stays so we end, and the supervisor
- * starts us again: rows are durable, and what ran is settled by recovery. */
+static bool
+asked_to_end(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) || sigismember(&set, SIGINT));
+}
+
+/*
+ * Commits the turn.  The ledger may be busy for a while; when it stays so we end, and the supervisor starts us again: rows are
+ * durable, and what ran is settled by recovery.  While the disk is full nothing can be accepted anyway, so we wait for room
+ * with what has come to its end meanwhile in our hands; whoever stops us then has to do without it.
+ */
 static void
 commit(void)
 {
@@ -75,9 +86,13 @@ commit(void)
 	int tries;
 
 	for (tries = 1; turn_write(&shop.turn, shop.s.store, &e) != 0; tries++) {
-		log_error("commit", "try=%d why=%s", tries, log_q(e.text));
-		if (tries == COMMIT_TRIES)
+		bool full = err_is_full(&e);
+
+		if (tries % COMMIT_TRIES == 1 || !full)
+			log_error("commit", "try=%d why=%s", tries, log_q(e.text));
+		if (tries >= COMMIT_TRIES && (!full || asked_to_end()))
 			exit(70);
+		shop.s.alive();
 		nanosleep(&pause, NULL);
 	}
 }
@@ -419,7 +434,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.seen = seen_new();
 	if (callers_open(e) != 0)
 		return -1;
-	if (work_before_open(s->store, &shop.last_row, e) != 0)
+	if (work_before_open(s->store, &shop.last_row, e) != 0 || work_boot_job(s->store, &shop.boot_row, e) != 0)
 		return -1;
 	shop.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
 	if (shop.checkpoint == NULL)

@@ -52,6 +52,7 @@ events_blank(struct instance *i)
 	if (x->code != NULL && instance_load(i, x->code, &e) != 0) {
 		log_warn("bundle cannot be placed", "instance=%lld why=%s", (long long)instance_ledger_id(i),
 		    log_q(e.text));
+		x->code->no_room = err_is_full(&e);
 		instance_stop(i, e.text);
 	} else if (x->code != NULL) {
 		turn_instance_set(&shop.turn, instance_ledger_id(i), instance_word(i), x->code->cid, 0);

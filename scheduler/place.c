@@ -21,6 +21,7 @@
 #define GROW_MARGIN_US 20000  /* longer than a run and this: worth another instance */
 #define START_TRIES    3
 #define START_DELAY_MS 100
+#define NO_ROOM_DELAY_MS 500
 
 static enum job_start
 start_kind(const struct instance *i)
@@ -87,12 +88,18 @@ place_fail(struct code *code, enum job_outcome outcome, const struct err *why)
 	}
 }
 
-/* A start that came to nothing before any user code ran is tried again, but not for ever. */
+/* A start that came to nothing before any user code ran is tried again, but not for ever, unless only room is missing: then
+ * until there is some, or the jobs' time is over. */
 void
 place_failed(struct code *code, const char *why)
 {
 	struct err e = ERR_INIT;
 
+	if (code->no_room) {
+		code->no_room = false;
+		code->retry_at_ms = clock_mono_ms() + NO_ROOM_DELAY_MS;
+		return;
+	}
 	code->failures++;
 	code->retry_at_ms = clock_mono_ms() + START_DELAY_MS * code->failures;
 	if (code->failures < START_TRIES)
@@ -164,13 +171,17 @@ start_instance(const struct runtime *r, struct code *code)
 
 	if (i == NULL) {
 		log_error("instance does not start", "runtime=%s why=%s", r->name, log_q(e.text));
-		if (code != NULL)
+		if (code != NULL) {
+			code->no_room = err_is_full(&e);
 			place_failed(code, e.text);
+		}
 		return false;
 	}
 	pool_add(&shop.pool, i, code);
 	if (instance_row(i, &e) != 0) {
 		log_error("instance has no row", "why=%s", log_q(e.text));
+		if (code != NULL)
+			code->no_room = err_is_full(&e);
 		instance_stop(i, "the ledger could not be written");
 		return false;
 	}

@@ -92,7 +92,7 @@ log_end(const struct job *j)
 {
 	int64_t now = clock_wall_ms();
 
-	if (j->outcome == OUTCOME_NONE)
+	if (j->void_ || j->outcome == OUTCOME_NONE)
 		log_warn("job was settled by another", "job=%s", id_of(j));
 	else if (j->outcome == OUTCOME_OK)
 		log_debug("job done", "job=%s outcome=ok start=%s ms=%lld", id_of(j), job_start_name(j->start),

@@ -67,13 +67,24 @@ shop_late(struct job *j)
 	return true;
 }
 
+/* On the monotonic clock, whatever has become of the other since; after a boot only that one is left to judge by. */
+static int64_t
+created_mono(const struct job *j)
+{
+	int64_t now = clock_mono_ms(), age = clock_wall_ms() - j->w.created_at;
+
+	if (j->w.id.row >= shop.boot_row && j->w.created_mono > 0 && j->w.created_mono <= now)
+		return j->w.created_mono;
+	return now - (age > 0 ? age : 0);
+}
+
 void
 shop_set_deadline(struct job *j, int64_t timeout_ms)
 {
 	int64_t age = j->w.mode == JOB_ASYNC ? shop.conf->jobs.max_age : timeout_ms;
 
 	j->timeout_ms = timeout_ms;
-	j->deadline_ms = clock_mono_ms() + j->w.created_at + age - clock_wall_ms();
+	j->deadline_ms = created_mono(j) + age;
 }
 
 bool

@@ -54,6 +54,7 @@ struct shop {
 	struct instance **graves;      /* gone in this turn */
 	size_t graves_n;
 	int64_t last_row, last_instance_dir;
+	int64_t boot_row;              /* jobs from here on were made in this boot of the machine */
 	int64_t ticks, orders_at_ms;
 	int ringer, bell;
 	bool look, rescan, orders, draining, new_blanks;

@@ -31,7 +31,9 @@ CREATE TABLE run (
   started_at INTEGER NOT NULL,
   seen_at    INTEGER NOT NULL,              -- heartbeat, every few seconds; /ready looks at it
   draining   INTEGER NOT NULL DEFAULT 0 CHECK (draining IN (0, 1)),
-  ended_at   INTEGER                        -- NULL: running, or killed
+  ended_at   INTEGER,                       -- NULL: running, or killed
+  seen_mono  INTEGER NOT NULL DEFAULT 0,    -- the heartbeat again, in monotonic milliseconds of boot: clocks are set, this runs
+  first_job  INTEGER NOT NULL DEFAULT 0     -- the next job.id when it began: from the first run of a boot on, monotonic times hold
 ) STRICT;
 
 -- One invocation: a row.  Bodies stand in request and result, so that a change of state rewrites only this short row.
@@ -73,6 +75,7 @@ CREATE TABLE job (
   error_kind  TEXT,                         -- lib/err.h: input denied notfound busy remote timeout internal
   error_name  TEXT,                         -- XRPC error name
   error       TEXT,                         -- what happened, which limit, its value, the key that sets it
+  created_mono INTEGER,                     -- created_at in monotonic milliseconds: a clock that is set moves no deadline
   CHECK ((state = 'done') = (outcome IS NOT NULL)),
   CHECK ((state = 'done') = (done_at IS NOT NULL))
 ) STRICT;

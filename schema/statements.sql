@@ -73,8 +73,10 @@ PRAGMA synchronous = NORMAL;
 -- ---- the door: lib/store_front.c ----
 
 -- name: front_enqueue
-INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, caller, client, timeout_ms, bell, created_at)
-VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, :client, :timeout_ms, :bell, :created_at);
+INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, caller, client, timeout_ms, bell, created_at,
+                 created_mono)
+VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, :client, :timeout_ms, :bell, :created_at,
+        :created_mono);
 
 -- name: front_enqueue_request
 INSERT INTO request (job, url, path, query, headers_json, body)
@@ -155,7 +157,7 @@ UPDATE OR ROLLBACK job
    AND (lease_until < :mono OR NOT EXISTS (SELECT 1 FROM run WHERE run.id = job.run AND run.boot = :boot));
 
 -- name: front_pulse
-SELECT seen_at, draining, ended_at IS NOT NULL FROM run ORDER BY id DESC LIMIT 1;
+SELECT seen_at, draining, ended_at IS NOT NULL, seen_mono, boot FROM run ORDER BY id DESC LIMIT 1;
 
 -- name: front_counts
 SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
@@ -185,10 +187,15 @@ SELECT id || '-' || nonce, mode, state, outcome, start, author, bundle, version,
 UPDATE run SET ended_at = max(:now, seen_at + 1) WHERE ended_at IS NULL;
 
 -- name: work_run_start
-INSERT INTO run (pid, boot, version, started_at, seen_at) VALUES (:pid, :boot, :version, :now, :now);
+INSERT INTO run (pid, boot, version, started_at, seen_at, seen_mono, first_job)
+SELECT :pid, :boot, :version, :now, :now, :mono, coalesce(max(id), 0) + 1 FROM job;
+
+-- name: work_boot_job
+-- Jobs from here on were made in this boot of the machine.
+SELECT min(first_job) FROM run WHERE boot = :boot AND first_job > 0;
 
 -- name: work_run_beat
-UPDATE run SET seen_at = :now, draining = :draining WHERE id = :run;
+UPDATE run SET seen_at = :now, seen_mono = :mono, draining = :draining WHERE id = :run;
 
 -- name: work_run_end
 UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
@@ -196,7 +203,7 @@ UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 -- name: work_queued
 -- Oldest first, from where the last look ended.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
-       j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel,
+       j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
        r.url, r.path, r.query, r.headers_json, r.body
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id > :after AND j.state = 'queued'
@@ -213,7 +220,7 @@ SELECT coalesce(max(id), 0) FROM job;
 -- name: work_job_load
 -- The columns of work_queued.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
-       j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel,
+       j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
        r.url, r.path, r.query, r.headers_json, r.body
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id = :row;

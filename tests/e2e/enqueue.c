@@ -54,7 +54,8 @@ insert(const struct options *o, struct open_job *x)
 		.version = o->version, .endpoint = o->endpoint, .method = o->method, .url = "http://127.0.0.1/bundle/x",
 		.path = "", .query = "", .headers_json = "[[\"host\",\"127.0.0.1\"],[\"accept\",\"*/*\"]]",
 		.body = o->body_bytes > 0 ? o->body : NULL, .body_bytes = (size_t)o->body_bytes, .client = "127.0.0.1",
-		.bell = o->no_wait ? NULL : bell_name, .timeout_ms = o->timeout_ms, .created_at = clock_wall_ms() };
+		.bell = o->no_wait ? NULL : bell_name, .timeout_ms = o->timeout_ms, .created_at = clock_wall_ms(),
+		.created_mono = clock_mono_ms() };
 
 	job_nonce(j.id.nonce);
 	must(front_enqueue(store, &j, &e), &e);

@@ -854,7 +854,7 @@ TEST(the_pulse_is_that_of_the_newest_run)
 	clock_freeze(42, 1);
 	CHECK_INT(work_run_beat(s, run, true, &e), 0);
 	CHECK_INT(front_pulse(s, &p, &e), 0);
-	CHECK(p.any && p.draining && !p.ended && p.seen_at == 42 && p.queued == 1 && p.running == 0);
+	CHECK(p.any && p.draining && !p.ended && p.seen_at == 42 && p.seen_mono == 1 && p.this_boot && p.queued == 1 && p.running == 0);
 	CHECK_INT(work_run_end(s, run, &e), 0);
 	CHECK_INT(front_pulse(s, &p, &e), 0);
 	CHECK(p.ended);
