@@ -69,7 +69,7 @@ $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $
 	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
 
 # First inside a wall, where no library is: static, and none of our rooms but what both ends of the way out share.
-GATE     = $(patsubst %.c,%.o,$(wildcard backends/gate/*.c)) lib/egress.o $(OUTWARD) lib/err.o
+GATE     = $(patsubst %.c,%.o,$(wildcard backends/gate/*.c)) lib/egress.o lib/egress_dns.o lib/err.o
 ifneq ($(SAN),1)
 STATIC   = -static -Wl,-z,relro,-z,now
 else

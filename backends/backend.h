@@ -53,7 +53,8 @@ struct plan {
 	 * The wall has a gate (DESIGN 11): the plan starts at-rund-gate as the first process inside, by parts_gate_command.
 	 * Who carries the plan out makes the socket task.dir/out before, which leads to the egress process, tells that what
 	 * the bundle may reach before the bundle is loaded, and removes the socket afterwards.  Inside it lies as
-	 * plan.dir/out, and connecting to it is all that whoever runs there needs to be able to do with it.
+	 * plan.dir/out, and connecting to it is all that the gate needs to be able to do with it.  The gate must be process 1
+	 * of its pid namespace: whoever connects first is taken for it, and it may not end before all that it started.
 	 */
 	bool gate;
 	/*

@@ -56,7 +56,8 @@ bool egress_net_holds(const struct egress_net *n, const struct sockaddr *a);
  *     'C' version port(2, big-endian) length(1) host     carry a connection
  *     'P' version 0 0 0                                  tell me the rules, now and whenever they change
  *
- * Answer to C: verdict(1) length(1) text(length), then, when the verdict is EGRESS_OPEN, raw bytes both ways.
+ * With C comes the socket that was accepted (SCM_RIGHTS), where both ends are of one kernel.  Answer to C: verdict(1) length(1)
+ * text(length), and that was it; without a socket, when the verdict is EGRESS_OPEN, raw bytes both ways follow.
  * Answer to P: again and again length(4, big-endian) and that many bytes of rules, one a line.
  */
 #define EGRESS_VERSION   1

@@ -6,6 +6,10 @@
  *
  * Each that is over is one line to the scheduler.
  *
+ * With the head comes the socket that the gate has accepted inside, so that bytes go from there to the far side without being
+ * handed on once more.  That is taken from the gate alone, the process that connected first: whoever else keeps a copy of such a
+ * socket could make it block, and us with it.  A head without a socket means that the bytes follow on the same connection.
+ *
  * One thread and the loop; names are looked up by threads of lookup.c.  Everything a gate sends is hostile: it is one head of at
  * most EGRESS_HEAD_MAX bytes, and then bytes that nobody looks at.
  */
@@ -31,13 +35,14 @@
 
 #include "lib/buf.h"
 #include "lib/clock.h"
-#include "lib/conf.h"
 #include "lib/egress_relay.h"
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/netaddr.h"
+#include "scheduler/egress_conf.h"
+#include "scheduler/handed.h"
 #include "scheduler/lookup.h"
 #include "scheduler/loop.h"
 
@@ -48,7 +53,7 @@
 #define WAITING_MAX 256  /* connections of an instance beyond those that its limit allows */
 #define FOLLOW_MAX  4    /* who wants to know an instance's rules: its gate */
 #define FDS_KEPT    64
-#define FDS_EACH    6    /* two sockets, two pipes */
+#define FDS_EACH    7    /* three sockets, two pipes */
 #define SEND_SECONDS 10  /* a scheduler that hears nothing for so long is gone */
 #define EDGES       ((uint32_t)EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
@@ -64,6 +69,7 @@ struct instance {
 	int64_t bytes;              /* the limit each way */
 	int64_t sent_left, received_left;
 	bool over_told;
+	pid_t gate;                 /* who came first, before anything of the bundle runs; 0: nobody yet */
 	int64_t connections, active, followers; /* active: resolving and further */
 	int tokens;                 /* connections that may come before the next tick; none: nobody listens */
 	struct instance *next;
@@ -72,7 +78,8 @@ struct instance {
 struct connection {
 	struct instance *of;
 	enum state state;
-	int gate, far;              /* far: -1 until connecting */
+	int gate;                   /* where the verdict goes; -1: it went */
+	int near, far;              /* near: what the gate accepted; -1: its bytes come over gate itself.  far: -1 until connecting */
 	uint8_t head[EGRESS_HEAD_MAX];
 	size_t head_n;
 	struct egress_host host;
@@ -96,96 +103,6 @@ static struct instance *instances;
 static struct connection *connections, *oldest;
 static int64_t connection_count, connection_most;
 static struct loop_timer tick;
-
-/* --- the config --- */
-
-static int
-fill_rules(const struct conf_list *l, const char *key, struct egress_rule **out, size_t *n, struct err *e)
-{
-	*out = mem_array(l->n + 1, sizeof **out);
-	for (*n = 0; *n < l->n; (*n)++)
-		if (egress_rule_parse(l->item[*n], strlen(l->item[*n]), 0, &(*out)[*n], e) != 0)
-			return err_wrap(e, "%s", key);
-	return 0;
-}
-
-static int
-fill_ports(struct egress_conf *out, const struct conf_list *l, struct err *e)
-{
-	for (; out->port_count < l->n; out->port_count++) {
-		char *end;
-		long port = strtol(l->item[out->port_count], &end, 10);
-
-		if (port < 1 || port > 65535 || *end != '\0' || out->port_count == sizeof out->ports / sizeof out->ports[0])
-			return err_set(e, ERR_INPUT, "egress.ports: %.40s is not a port, or one too many", l->item[out->port_count]);
-		out->ports[out->port_count] = (int)port;
-	}
-	return 0;
-}
-
-int
-egress_conf_fill(struct egress_conf *out, const struct conf *c, struct err *e)
-{
-	struct egress_rule resolver;
-	size_t i;
-
-	memset(out, 0, sizeof *out);
-	out->connections = c->egress.connections;
-	out->connect_ms = c->egress.connect_timeout;
-	out->idle_ms = c->egress.idle;
-	out->total_ms = c->egress.total;
-	if (fill_rules(&c->egress.allow, "egress.allow", &out->allow, &out->allows, e) != 0 ||
-	    fill_rules(&c->egress.deny, "egress.deny", &out->deny, &out->denies, e) != 0 ||
-	    fill_ports(out, &c->egress.ports, e) != 0)
-		return -1;
-	out->nets = mem_array(c->egress.allow_private.n + 1, sizeof *out->nets);
-	for (i = 0; i < c->egress.allow_private.n; i++)
-		if (egress_net_parse(c->egress.allow_private.item[i], &out->nets[out->net_count++], e) != 0)
-			return err_wrap(e, "egress.allow_private");
-	if (c->egress.resolver == NULL)
-		return 0;
-	if (egress_rule_parse(c->egress.resolver, strlen(c->egress.resolver), 53, &resolver, e) != 0)
-		return err_wrap(e, "egress.resolver");
-	out->resolver = resolver.host;
-	out->resolver_port = resolver.port;
-	return 0;
-}
-
-void
-egress_conf_clear(struct egress_conf *c)
-{
-	free(c->allow);
-	free(c->deny);
-	free(c->nets);
-	memset(c, 0, sizeof *c);
-}
-
-static bool
-any_allows(const struct egress_rule *r, size_t n, const struct egress_host *h, int port)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (egress_rule_allows(&r[i], h, port))
-			return true;
-	return false;
-}
-
-int
-egress_conf_permits(const struct egress_conf *c, const struct egress_host *h, int port, struct err *e)
-{
-	size_t i;
-
-	if (any_allows(c->deny, c->denies, h, port))
-		return err_set(e, ERR_DENIED, "the operator's egress.deny forbids %s:%d", h->text, port);
-	if (c->allows > 0 && !any_allows(c->allow, c->allows, h, port))
-		return err_set(e, ERR_DENIED, "%s:%d is not in the operator's egress.allow", h->text, port);
-	for (i = 0; i < c->port_count && c->ports[i] != port; i++)
-		;
-	if (c->port_count > 0 && i == c->port_count)
-		return err_set(e, ERR_DENIED, "port %d is not in the operator's egress.ports", port);
-	return 0;
-}
 
 /* --- lines to the scheduler --- */
 
@@ -263,6 +180,7 @@ connection_free(struct connection *c)
 	if (c->state == OPEN)
 		relay_clear(&c->relay);
 	shut(&c->gate);
+	shut(&c->near);
 	shut(&c->far);
 	if (c->looking)
 		c->lookup->who = NULL; /* it comes back and is freed then */
@@ -298,6 +216,8 @@ refuse(struct connection *c, enum egress_verdict v, const struct err *why)
 	memcpy(reply + 2, why->text, n);
 	/* Two hundred bytes fit into a fresh socket; a gate that closed it does not want them. */
 	(void)!send(c->gate, reply, n + 2, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (c->near >= 0)
+		relay_reset(c->near);
 	tell_connection(c, v, why->text, "refused");
 	connection_free(c);
 }
@@ -307,6 +227,8 @@ finish(struct connection *c, const char *end, bool reset)
 {
 	if (reset && c->far >= 0)
 		relay_reset(c->far);
+	if (reset && c->near >= 0)
+		relay_reset(c->near);
 	tell_connection(c, EGRESS_OPEN, "", end);
 	connection_free(c);
 }
@@ -360,24 +282,41 @@ peer_is_judged(const struct connection *c)
 	return strcmp(a, b) == 0;
 }
 
+/* The gate has given its socket away and wants nothing more; without one, it is the bytes' own way. */
+static bool
+tell_open(struct connection *c)
+{
+	static const uint8_t open[2] = { EGRESS_OPEN, 0 };
+	int room = 1 << 20;
+	bool told = send(c->gate, open, sizeof open, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof open;
+
+	if (c->near >= 0) {
+		shut(&c->gate);
+		return true;
+	}
+	c->near = c->gate;
+	c->gate = -1;
+	setsockopt(c->near, SOL_SOCKET, SO_SNDBUF, &room, sizeof room); /* fewer turns; the kernel gives what it may */
+	return told;
+}
+
 static void
 connected(struct connection *c)
 {
-	static const uint8_t open[2] = { EGRESS_OPEN, 0 };
-	int yes = 1, room = 1 << 20;
+	int yes = 1;
 
 	setsockopt(c->far, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-	setsockopt(c->gate, SOL_SOCKET, SO_SNDBUF, &room, sizeof room); /* fewer turns; the kernel gives what it may */
 	free(c->lookup);
 	c->lookup = NULL;
 	c->state = OPEN;
 	c->active_ms = loop_now_ms();
-	relay_init(&c->relay, c->gate, c->far, &c->of->sent_left, &c->of->received_left);
-	if (send(c->gate, open, sizeof open, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof open) {
+	if (!tell_open(c)) {
+		relay_init(&c->relay, c->near, c->far, NULL, NULL);
 		finish(c, "gone", true);
 		return;
 	}
-	loop_watch(c->gate, EDGES, on_open, c);
+	relay_init(&c->relay, c->near, c->far, &c->of->sent_left, &c->of->received_left);
+	loop_watch(c->near, EDGES, on_open, c);
 	loop_watch(c->far, EDGES, on_open, c);
 	move(c);
 }
@@ -478,7 +417,7 @@ judge(struct connection *c, const struct egress_head *h, struct err *e)
 	}
 	if (egress_conf_permits(conf, &c->host, c->port, e) != 0)
 		return EGRESS_OPERATOR;
-	if (!any_allows(c->of->rules, c->of->rule_count, &c->host, c->port)) {
+	if (!egress_conf_any(c->of->rules, c->of->rule_count, &c->host, c->port)) {
 		err_set(e, ERR_DENIED, "%s:%d is not in the bundle's permissions.net", c->host.text, c->port);
 		return EGRESS_NOT_LISTED;
 	}
@@ -530,10 +469,11 @@ read_head(struct connection *c)
 {
 	struct egress_head h;
 	struct err e = ERR_INIT;
+	bool fine;
 
 	for (;;) {
 		size_t want = c->head_n < EGRESS_HEAD ? EGRESS_HEAD : (size_t)EGRESS_HEAD + c->head[4];
-		ssize_t n = recv(c->gate, c->head + c->head_n, want - c->head_n, MSG_DONTWAIT);
+		ssize_t n = handed_receive(c->gate, c->of->gate, c->head + c->head_n, want - c->head_n, &c->near, &fine);
 		long whole;
 
 		if (n < 0 && errno == EINTR)
@@ -545,7 +485,7 @@ read_head(struct connection *c)
 			return;
 		}
 		c->head_n += (size_t)n;
-		whole = egress_head_get(c->head, c->head_n, &h);
+		whole = fine ? egress_head_get(c->head, c->head_n, &h) : -1;
 		if (whole > 0) {
 			take_head(c, &h);
 			return;
@@ -567,6 +507,24 @@ on_gate(void *arg, uint32_t events)
 		read_head(c);
 	else if ((events & (EPOLLHUP | EPOLLERR)) || (c->state == FOLLOWING && (events & (EPOLLIN | EPOLLRDHUP))))
 		connection_free(c); /* whoever asked has gone, or a follower speaks, which it has no reason to */
+}
+
+/* The gate comes before it starts anything.  When it ends, so does all that it started: another may come then. */
+static void
+know_gate(struct instance *i, int fd)
+{
+	struct ucred who = { 0, 0, 0 };
+	socklen_t n = sizeof who;
+	struct buf b = BUF_INIT;
+
+	if (i->gate != 0 && (kill(i->gate, 0) == 0 || errno != ESRCH))
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0 || who.pid <= 0)
+		return;
+	i->gate = who.pid;
+	buf_fmt(&b, "{\"event\":\"gate\",\"instance\":%lld,\"pid\":%d}", (long long)i->number, (int)i->gate);
+	tell(&b);
+	buf_clear(&b);
 }
 
 static void
@@ -593,7 +551,8 @@ on_listening(void *arg, uint32_t events)
 	c = mem_alloc(sizeof *c);
 	c->of = i;
 	c->gate = fd;
-	c->far = -1;
+	c->near = c->far = -1;
+	know_gate(i, fd);
 	c->began_ms = clock_mono_ms();
 	c->next = connections;
 	if (connections != NULL)
@@ -696,7 +655,7 @@ instance_end(struct instance *gone)
 }
 
 static void
-instance_add(int64_t number, int fd)
+instance_add(int64_t number, int fd, int64_t gate)
 {
 	struct instance *i = instance_find(number);
 
@@ -706,6 +665,7 @@ instance_add(int64_t number, int fd)
 	i->number = number;
 	i->fd = fd;
 	i->tokens = BURST;
+	i->gate = (pid_t)gate;
 	buf_add(&i->rules_text, "\0\0\0\0", 4);
 	i->next = instances;
 	instances = i;
@@ -775,12 +735,13 @@ take_message(const char *json, size_t n, int *fd)
 	cJSON *m = json_parse(json, n, JSON_DEPTH, NULL);
 	const char *op = m != NULL ? json_string(m, "op") : NULL;
 	struct instance *i;
-	int64_t number = -1;
+	int64_t number = -1, gate = 0;
 	bool fine = op != NULL && json_int(m, "instance", 0, INT64_C(9007199254740991), &number, NULL) == 0 && number >= 0;
 
 	i = fine ? instance_find(number) : NULL;
 	if (fine && strcmp(op, "add") == 0 && *fd >= 0) {
-		instance_add(number, *fd);
+		json_int(m, "gate", 0, INT32_MAX, &gate, NULL);
+		instance_add(number, *fd, gate);
 		*fd = -1;
 	} else if (i != NULL && strcmp(op, "allow") == 0) {
 		instance_allow(i, m);

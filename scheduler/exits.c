@@ -16,6 +16,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
+#include "lib/egress.h"
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -35,6 +36,7 @@ struct exit_of { /* an instance's way out */
 	int64_t instance;
 	int fd;
 	char *path;
+	int64_t gate; /* pid of the gate, 0: not known yet */
 	char *allow;  /* the message, NULL: not bound yet */
 	char *job;
 	struct exit_of *next;
@@ -176,7 +178,7 @@ say_job(struct exits *x, const struct exit_of *o, bool fresh)
 static void
 say_all(struct exits *x, const struct exit_of *o)
 {
-	say(x, mem_fmt("{\"op\":\"add\",\"instance\":%lld}", (long long)o->instance), o->fd);
+	say(x, mem_fmt("{\"op\":\"add\",\"instance\":%lld,\"gate\":%lld}", (long long)o->instance, (long long)o->gate), o->fd);
 	if (o->allow != NULL)
 		say(x, mem_str(o->allow), -1);
 	if (o->job != NULL)
@@ -238,6 +240,8 @@ take_event(struct exits *x, const char *json, size_t n)
 		; /* it went meanwhile */
 	else if (strcmp(event, "over") == 0)
 		fine = take_over(x, m, instance);
+	else if (strcmp(event, "gate") == 0)
+		fine = json_int(m, "pid", 1, INT32_MAX, &find(x, instance)->gate, NULL) == 0;
 	else if (strcmp(event, "ready") != 0)
 		fine = false;
 	else if (x->events.ready != NULL)

@@ -19,7 +19,7 @@
 #include "lib/egress_dns.h"
 #include "lib/mem.h"
 #include "lib/netaddr.h"
-#include "scheduler/egress.h"
+#include "scheduler/egress_conf.h"
 #include "scheduler/loop.h"
 
 #define THREADS 12

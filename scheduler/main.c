@@ -30,6 +30,7 @@
 #include "scheduler/admit.h"
 #include "scheduler/dispatch.h"
 #include "scheduler/egress.h"
+#include "scheduler/egress_conf.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/loop.h"
 #include "scheduler/recover.h"

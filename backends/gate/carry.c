@@ -1,14 +1,12 @@
 /*
- * Connections: accepted on every allowed port at every address of the loopback, named by the address they came to, and
- * carried to the egress process, one unix connection each.
- *
- *     accepted ─head sent▶ asking ─verdict open▶ carrying ─▶ gone          any other verdict: reset, and a line says why
+ * Connections: accepted on every allowed port at every address of the loopback, named by the address they came to, and given to
+ * the egress process, which carries their bytes: the accepted socket itself goes over to it, with the head of egress.h.  What stays
+ * here until the verdict is known is only the question, so that a line can say why it was refused.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,29 +18,17 @@
 
 #include "backends/gate/gate.h"
 #include "lib/egress.h"
-#include "lib/egress_relay.h"
 
 #define LISTENERS_MAX 128
 #define BACKLOG       128
 #define OWN_MAX       64
-#define EDGES         (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-struct carried;
-
-struct side {
-	struct watch watch;
-	struct carried *whole;
-};
-
-struct carried {
-	struct side in, out; /* TCP inside, unix to the outside */
-	bool open, dead, more;
+struct question {
+	struct watch watch; /* to the egress process */
 	char host[EGRESS_HOST_MAX + 1];
 	int port;
 	uint8_t reply[2 + 255];
 	size_t reply_n;
-	struct relay relay;
-	struct carried *prev, *next;
 };
 
 struct listener {
@@ -52,8 +38,7 @@ struct listener {
 };
 
 static const char *egress_path;
-static int most, count;
-static struct carried *all;
+static int most, count; /* questions */
 static struct listener listeners[LISTENERS_MAX];
 static size_t listener_count;
 static bool full;       /* connections wait to be accepted until another has ended */
@@ -70,99 +55,74 @@ carry_open(const char *socket_path, int connections)
 /* --- one connection --- */
 
 static void
-carried_end(struct carried *c, bool reset)
+question_end(struct question *q)
 {
-	if (c->dead)
-		return;
-	c->dead = true;
-	if (c->open)
-		relay_clear(&c->relay);
-	if (reset)
-		relay_reset(c->in.watch.fd);
-	close(c->in.watch.fd);
-	if (c->out.watch.fd >= 0)
-		close(c->out.watch.fd);
-	if (c->prev != NULL)
-		c->prev->next = c->next;
-	else
-		all = c->next;
-	if (c->next != NULL)
-		c->next->prev = c->prev;
+	close(q->watch.fd);
+	q->watch.fd = -1;
 	count--;
-	gate_free_later(c);
+	gate_free_later(q);
 }
 
 static void
-carried_step(struct carried *c)
+on_verdict(struct watch *w, uint32_t events)
 {
-	enum relay_state s = relay_step(&c->relay);
-
-	c->more = s == RELAY_MORE;
-	if (s == RELAY_STUCK)
-		gate_say("%s:%d: no descriptors left", c->host, c->port);
-	if (s != RELAY_WAITING && s != RELAY_MORE)
-		carried_end(c, s != RELAY_DONE);
-}
-
-/* The verdict comes first, then the far side's bytes. */
-static void
-read_verdict(struct carried *c)
-{
-	size_t want = c->reply_n < 2 ? 2 : 2u + c->reply[1];
+	struct question *q = (struct question *)(void *)w;
+	size_t want = q->reply_n < 2 ? 2 : 2u + q->reply[1];
 	ssize_t n;
 
-	while (c->reply_n < want) {
-		n = recv(c->out.watch.fd, c->reply + c->reply_n, want - c->reply_n, MSG_DONTWAIT);
+	(void)events;
+	while (w->fd >= 0 && q->reply_n < want) {
+		n = recv(w->fd, q->reply + q->reply_n, want - q->reply_n, MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n <= 0) {
-			gate_say("%s:%d: the way out is closed", c->host, c->port);
-			carried_end(c, true);
+			gate_say("%s:%d: the way out is closed", q->host, q->port);
+			question_end(q);
 			return;
 		}
-		c->reply_n += (size_t)n;
-		want = c->reply_n < 2 ? 2 : 2u + c->reply[1];
+		q->reply_n += (size_t)n;
+		want = q->reply_n < 2 ? 2 : 2u + q->reply[1];
 	}
-	if (c->reply[0] != EGRESS_OPEN) {
-		gate_say("%s:%d is refused: %.*s", c->host, c->port, (int)c->reply[1], (const char *)c->reply + 2);
-		carried_end(c, true);
+	if (w->fd < 0)
 		return;
-	}
-	c->open = true;
-	relay_init(&c->relay, c->in.watch.fd, c->out.watch.fd, NULL, NULL);
-	carried_step(c);
+	if (q->reply[0] != EGRESS_OPEN)
+		gate_say("%s:%d is refused: %.*s", q->host, q->port, (int)q->reply[1], (const char *)q->reply + 2);
+	question_end(q);
 }
 
-static void
-on_side(struct watch *w, uint32_t events)
+/* The head, and the socket with it. */
+static bool
+send_head(int to, const char *host, int port, int fd)
 {
-	struct side *s = (struct side *)(void *)w;
-	struct carried *c = s->whole;
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof fd)];
+	} extra;
+	uint8_t head[EGRESS_HEAD_MAX];
+	struct iovec io = { head, egress_head_put('C', host, port, head) };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof extra };
+	struct cmsghdr *h;
 
-	if (c->dead)
-		return;
-	if (c->open)
-		carried_step(c);
-	else if (s == &c->out)
-		read_verdict(c);
-	else if (events & (EPOLLERR | EPOLLHUP))
-		carried_end(c, false); /* whoever asked has gone */
+	memset(&extra, 0, sizeof extra);
+	h = CMSG_FIRSTHDR(&m);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(h), &fd, sizeof fd);
+	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)io.iov_len;
 }
 
 static bool
-ask_outside(struct carried *c)
+ask_outside(struct question *q, int fd)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	uint8_t head[EGRESS_HEAD_MAX];
-	size_t n = egress_head_put('C', c->host, c->port, head);
 
 	memcpy(a.sun_path, egress_path, strlen(egress_path) + 1);
-	c->out.watch.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return c->out.watch.fd >= 0 && connect(c->out.watch.fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-	    send(c->out.watch.fd, head, n, MSG_NOSIGNAL) == (ssize_t)n && gate_watch(&c->out.watch, EDGES) &&
-	    gate_watch(&c->in.watch, EDGES);
+	q->watch = (struct watch){ socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on_verdict };
+	return q->watch.fd >= 0 && connect(q->watch.fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+	    send_head(q->watch.fd, q->host, q->port, fd) && gate_watch(&q->watch, EPOLLIN | EPOLLRDHUP);
 }
 
 /* Which name was meant: the address that was connected to says it. */
@@ -189,32 +149,38 @@ name_of(int fd, char host[EGRESS_HOST_MAX + 1])
 }
 
 static void
+reset(int fd)
+{
+	struct linger hard = { 1, 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	close(fd);
+}
+
+static void
 begin(int fd, int port)
 {
-	struct carried *c = calloc(1, sizeof *c);
-	int yes = 1;
+	struct question *q = calloc(1, sizeof *q);
 
-	if (c == NULL)
+	if (q == NULL)
 		abort();
-	if (!name_of(fd, c->host)) {
-		relay_reset(fd);
-		close(fd);
-		free(c);
+	if (!name_of(fd, q->host)) {
+		reset(fd);
+		free(q);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-	c->in = (struct side){ { fd, on_side }, c };
-	c->out = (struct side){ { -1, on_side }, c };
-	c->port = port;
-	c->next = all;
-	if (all != NULL)
-		all->prev = c;
-	all = c;
+	q->port = port;
 	count++;
-	if (!ask_outside(c)) {
-		gate_say("%s:%d: the way out is closed: %s", c->host, c->port, strerror(errno));
-		carried_end(c, true);
+	if (ask_outside(q, fd)) {
+		close(fd); /* the egress process has it */
+		return;
 	}
+	gate_say("%s:%d: the way out is closed: %s", q->host, q->port, strerror(errno));
+	reset(fd);
+	if (q->watch.fd >= 0)
+		close(q->watch.fd);
+	count--;
+	free(q);
 }
 
 static void
@@ -229,26 +195,16 @@ on_listener(struct watch *w, uint32_t events)
 	full |= count >= most;
 }
 
-bool
+void
 carry_turn(void)
 {
-	struct carried *c, *next;
-	bool again = false;
 	size_t i;
 
-	for (c = all; c != NULL; c = next) {
-		next = c->next;
-		if (c->more)
-			carried_step(c);
-	}
-	for (c = all; c != NULL && !again; c = c->next)
-		again = c->more;
-	if (full && count < most) {
-		full = false;
-		for (i = 0; i < listener_count; i++)
-			on_listener(&listeners[i].watch, 0);
-	}
-	return again;
+	if (!full || count >= most)
+		return;
+	full = false;
+	for (i = 0; i < listener_count; i++)
+		on_listener(&listeners[i].watch, 0);
 }
 
 /* --- where connections come in --- */

@@ -39,7 +39,7 @@ void names_set(const char *text, size_t n);
 uint32_t names_address(const char *name);
 /* Whose address this is; NULL: nobody's. */
 const char *names_of(uint32_t address);
-/* Follows the egress process's rules instead of fixed ones. */
+/* Connects to the egress process, and follows its rules unless some were set. */
 void names_follow(const char *socket_path);
 /* Once a turn: tries again what could not be reached.  Milliseconds until it wants to be called, -1: never. */
 int names_turn(void);
@@ -51,8 +51,8 @@ void carry_open(const char *socket_path, int connections);
 void carry_listen(int port, bool six);
 /* Gives the loopback interface this address, so that connections to it come here. */
 void carry_own(const struct egress_host *literal);
-/* Once a turn; true: there is more to do at once. */
-bool carry_turn(void);
+/* Once a turn: takes up what had to wait. */
+void carry_turn(void);
 
 /* --- shut.c --- */
 

@@ -30,8 +30,7 @@
 #define EVENTS       64
 #define LINES_BURST  20   /* lines of a flood that are said, then one a second */
 #define CONNECTIONS  256
-#define FDS_KEPT     48   /* for listeners and the rest */
-#define FDS_EACH     6    /* two sockets and two pipes */
+#define FDS_KEPT     160  /* for listeners and the rest */
 
 static const char usage[] =
     "Examples:\n"
@@ -145,8 +144,8 @@ connections_possible(void)
 	struct rlimit files;
 	long n = CONNECTIONS;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FDS_KEPT + CONNECTIONS * FDS_EACH)
-		n = ((long)files.rlim_cur - FDS_KEPT) / FDS_EACH;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FDS_KEPT + CONNECTIONS)
+		n = (long)files.rlim_cur - FDS_KEPT;
 	return n < 1 ? 1 : (int)n;
 }
 
@@ -247,18 +246,17 @@ static int
 run(void)
 {
 	struct epoll_event ev[EVENTS];
-	bool again = false;
 
 	while (!child_ended) {
 		int wait = names_turn(), n, i;
 
-		n = epoll_wait(epoll_fd, ev, EVENTS, again ? 0 : wait);
+		n = epoll_wait(epoll_fd, ev, EVENTS, wait);
 		for (i = 0; i < n; i++) {
 			struct watch *w = ev[i].data.ptr;
 
 			w->fn(w, ev[i].events);
 		}
-		again = carry_turn();
+		carry_turn();
 		while (later_count > 0)
 			free(later[--later_count]);
 	}
@@ -319,8 +317,7 @@ open_ways(const struct options *o)
 	carry_open(o->path, connections_possible());
 	if (text != NULL)
 		names_set(text, strlen(text));
-	else
-		names_follow(o->path);
+	names_follow(o->path); /* first of all: so the egress process knows us from what we start */
 	free(text);
 	return 0;
 }

@@ -28,6 +28,7 @@ static size_t name_count;
 static const char *follow_path;
 static struct watch follow = { -1, NULL };
 static int64_t retry_at;
+static bool fixed;            /* the rules are ours to keep */
 static bool told;             /* rules came at least once */
 static char *message;         /* what came of the next message */
 static size_t message_n;
@@ -106,7 +107,8 @@ follow_read(void)
 		}
 		if (message_n >= 4 && message_n == want) {
 			message_n = 0;
-			names_set(message + 4, body);
+			if (!fixed)
+				names_set(message + 4, body);
 			continue;
 		}
 		n = read(follow.fd, message + message_n, want - message_n);
@@ -149,6 +151,7 @@ void
 names_follow(const char *socket_path)
 {
 	follow_path = socket_path;
+	fixed = told;
 	message = malloc(EGRESS_RULES_TEXT_MAX + 4);
 	if (message == NULL)
 		abort();

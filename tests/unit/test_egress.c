@@ -13,7 +13,7 @@
 #include "lib/egress_dns.h"
 #include "lib/egress_relay.h"
 #include "lib/err.h"
-#include "scheduler/egress.h"
+#include "scheduler/egress_conf.h"
 #include "scheduler/lookup.h"
 #include "tests/t.h"
 
