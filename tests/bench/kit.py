@@ -162,7 +162,7 @@ class Bare:
 
 
 class Product:
-    def __init__(self, args, kids, name, work, extra='', warm=0, bundles=1, wall='none'):
+    def __init__(self, args, kids, name, work, extra='', warm=0, bundles=1, wall='none', net=()):
         self.kids, self.home = kids, os.path.join(work, f'home-{name}-{time.monotonic_ns()}')
         os.makedirs(self.home)
         folder = os.path.join(self.home, 'src')
@@ -174,7 +174,7 @@ class Product:
                 f.write(text + ('#' if name == 'python' else '//') + f' {i}\n')
             with open(os.path.join(d, 'bundle.json'), 'w', encoding='utf-8') as f:
                 json.dump({'$type': 'dev.at-run.bundle', 'name': os.path.basename(d), 'runtime': mime, 'entry': entry,
-                           'endpoints': {'hello': {}}, 'createdAt': '2026-01-01T00:00:00Z'}, f)
+                           'endpoints': {'hello': {}}, 'permissions': {'net': list(net)}, 'createdAt': '2026-01-01T00:00:00Z'}, f)
         env = dict(os.environ)
         env['PATH'] = os.path.dirname(runtime_command(args, name)) + ':' + env['PATH']
         subprocess.run([os.path.join(args.build, 'at-rund'), '--home', self.home, 'init'], check=True, env=env,

@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-
-from kit import Process, check, same, scratch
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PUBLIC, PRIVATE, META, RESOLVER = '11.22.33.44', '10.9.0.2', '169.254.169.254', '11.22.33.53'
@@ -16,7 +15,8 @@ OWN = '11.22.33.1'  # the host's
 
 def sh(*argv, check_it=True):
     p = subprocess.run(argv, capture_output=True, text=True)
-    check(p.returncode == 0 or not check_it, ' '.join(argv), p.stderr)
+    if p.returncode != 0 and check_it:
+        raise RuntimeError('%s: %s' % (' '.join(argv), p.stderr))
     return p.stdout
 
 
@@ -35,7 +35,7 @@ def why_not():
 
 class Land:
     def __init__(self):
-        self.dir = scratch()
+        self.dir = tempfile.mkdtemp(prefix='at-rund-land-')
         self.host, self.world = 'atrh%d' % os.getpid(), 'atrw%d' % os.getpid()
         self.procs = []
 
@@ -67,10 +67,11 @@ class Land:
     def people(self, ns, name, *more):
         log = os.path.join(self.dir, name + '.hits')
         open(log, 'w').close()
-        p = Process(['ip', 'netns', 'exec', ns, sys.executable, os.path.join(HERE, 'world.py'), log, *more],
-                    os.path.join(self.dir, name + '.log'), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        same(p.p.stdout.readline(), b'ready\n', p.tail())
+        p = subprocess.Popen(['ip', 'netns', 'exec', ns, sys.executable, os.path.join(HERE, 'world.py'), log, *more],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.procs.append(p)
+        if p.stdout.readline() != b'ready\n':
+            raise RuntimeError('nobody lives in the land')
 
     def start(self):
         self.people(self.world, 'world', '--dns', RESOLVER)
@@ -78,11 +79,13 @@ class Land:
 
     def __exit__(self, *_):
         for p in reversed(self.procs):
-            p.p.stdin.close()
-            p.stop()
+            p.stdin.close()
+            p.terminate()
+            p.wait()
         for ns in (self.host, self.world):
             sh('ip', 'netns', 'del', ns, check_it=False)
         shutil.rmtree('/etc/netns/' + self.host, ignore_errors=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def hits(directory, who='world'):

@@ -48,7 +48,7 @@ class Way(Land):
             f.write(CONFIG)
         self.probe = Process(['ip', 'netns', 'exec', self.host, PROBE, SCHEDULER, self.dir, self.config],
                              os.path.join(self.dir, 'probe.log'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env())
-        self.procs.append(self.probe)
+        self.procs.append(self.probe.p)
         threading.Thread(target=self.listen, daemon=True).start()
         with open(os.path.join(self.dir, 'resolv.conf'), 'w') as f:
             f.write('nameserver 127.0.0.1\noptions timeout:5\n')

@@ -1,0 +1,79 @@
+"""Behind a wall, beside the wall `none`: warm calls, blank starts, cold starts."""
+import os
+import shutil
+import statistics
+import subprocess
+
+from kit import Product, runtime_command, start_ms, timed, timed_kind, wait_url, wrk
+from part_starts import wait_blank
+
+# The wall's own start: what a person would type to start nothing behind it.
+OWN = {
+    'sandbox': ['bwrap', '--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', 'true'],
+    'container': ['podman', 'run', '--rm', '--network', 'none', 'localhost/at-rund-node', 'true'],
+}
+
+
+def run(args, kids, table, name, work):
+    for wall in args.walls.split(','):
+        try:
+            warm(args, kids, table, name, work, wall)
+            starts(args, kids, table, name, work, wall)
+        except SystemExit as e:
+            table.note(f'{name}, {wall}', f'does not answer here: {e}'[:200])
+
+
+def warm(args, kids, table, name, work, wall):
+    pair = [Product(args, kids, name, work, wall=w) for w in ('none', wall)]
+    data = {}
+    for p in pair:
+        wait_url(p.url)
+        calls = 0.0
+        while calls < 20000:
+            calls += 2 * wrk(p.url, 16, 2)['rate']
+    for r in range(args.rounds):
+        for clients in (1, 16):
+            for i in ((0, 1) if r % 2 else (1, 0)):
+                data.setdefault((i, clients), []).append(wrk(pair[i].url, clients, args.seconds))
+    for p in pair:
+        p.stop()
+    table.add(f'{name}: warm call behind {wall}, 1 client, p50 over none',
+              [w['p50'] / n['p50'] for n, w in zip(data[0, 1], data[1, 1])], 1.15, 1.05,
+              detail='; '.join(f"{w['p50']:.3f} over {n['p50']:.3f} ms" for n, w in zip(data[0, 1], data[1, 1])))
+    table.add(f'{name}: none\'s calls a second at 16 clients, over those behind {wall}',
+              [n['rate'] / w['rate'] for n, w in zip(data[0, 16], data[1, 16])], 1.15, 1.05,
+              detail='; '.join(f"{n['rate']:.0f} over {w['rate']:.0f}" for n, w in zip(data[0, 16], data[1, 16])))
+
+
+def starts(args, kids, table, name, work, wall):
+    empty = os.path.join(work, 'empty.py' if name == 'python' else 'empty.mjs')
+    open(empty, 'w', encoding='utf-8').close()
+    own = statistics.median(start_ms([runtime_command(args, name)] + (['run'] if name == 'deno' else []) + [empty]))
+    argv = [shutil.which(OWN[wall][0])] + OWN[wall][1:] if wall in OWN and shutil.which(OWN[wall][0]) else None
+    if argv is None or subprocess.run(argv, capture_output=True).returncode != 0:
+        table.note(f'{name}, {wall}', 'its own start cannot be measured here')
+        return
+    walls = statistics.median(start_ms(argv, 9))
+    n = 12
+    product = Product(args, kids, name, work, warm=2, bundles=n + 1, wall=wall)
+    wait_url(product.url)
+    usual = statistics.median(timed(product.url) for _ in range(50))
+    blank, cold = [], []
+    for i in range(1, n + 1):
+        wait_blank(product)
+        ms, kind = timed_kind(f'{product.base}bench{i}/latest/hello')
+        if kind == 'blank':
+            blank.append((ms - usual) / own)
+    product.stop()
+    product = Product(args, kids, name, work, bundles=n + 1, wall=wall)
+    for i in range(1, n + 1):
+        ms, kind = timed_kind(f'{product.base}bench{i}/latest/hello')
+        if kind == 'cold':
+            cold.append(ms / (own + walls))
+    product.stop()
+    if blank:
+        table.add(f'{name}: blank start behind {wall} adds, of the runtime\'s own start', blank, 0.5, 0.2,
+                  detail=f'own start {own:.1f} ms, warm {usual:.2f} ms, {len(blank)} calls')
+    if cold:
+        table.add(f'{name}: cold start behind {wall} over the sum of both starts', cold, 1.5, 1.1,
+                  detail=f'own starts {own:.1f} and {walls:.1f} ms, {len(cold)} calls')
