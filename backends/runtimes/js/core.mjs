@@ -5,7 +5,7 @@
  * A warm call is one read, one dispatch, one write.  Everything a handler may never look at (Request, Headers,
  * AbortSignal) is made when it is looked at; see web.mjs.  `at` is the platform: how to write, encode, wait and leave.
  */
-import { makeWeb } from "./web.mjs";
+import { headerList, makeWeb } from "./web.mjs";
 import { makeReport } from "./report.mjs";
 
 const HELLO = 1, READY = 2, HEAD = 3, BODY = 4, ERROR = 5, LOG = 6;
@@ -288,19 +288,6 @@ export function serve(at) {
 
 	const answerIterable = (call, h, it) =>
 		answerStream(call, h, () => it.next(), stopQuietly(() => it.return?.()));
-
-	const headerList = (headers) => {
-		const list = [];
-		let cookies = false;
-		for (const [name, value] of headers) {
-			cookies ||= name === "set-cookie";
-			list[list.length] = [name, value];
-		}
-		/* Older ones join cookies with a comma, which no client can take apart. */
-		if (!cookies || typeof headers.getSetCookie !== "function")
-			return list;
-		return [...list.filter((h) => h[0] !== "set-cookie"), ...headers.getSetCookie().map((v) => ["set-cookie", v])];
-	};
 
 	const answerResponse = (call, r) => {
 		const plain = web.plainResponse(r);

@@ -6,6 +6,8 @@
  * answer the common questions themselves, and pass everything else on to a real object made on the spot.
  * `instanceof`, subclasses, fetch(request) and new Request(request) work as before.
  */
+import { makeCookies } from "./cookies.mjs";
+
 const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, setPrototypeOf, entries } = Object;
 const { isArray } = Array, { construct, get: reflectGet } = Reflect;
 const { parse, stringify } = JSON;
@@ -25,13 +27,26 @@ const plainPair = (name, value) => {
 		? [name.toLowerCase(), value] : null;
 };
 
+/* The pairs of a Headers object, each cookie by itself. */
+export const headerList = (headers) => {
+	const list = [];
+	let cookies = false;
+	for (const [name, value] of headers) {
+		cookies ||= name === "set-cookie";
+		list[list.length] = [name, value];
+	}
+	if (!cookies || typeof headers.getSetCookie !== "function")
+		return list;
+	return [...list.filter((h) => h[0] !== "set-cookie"), ...headers.getSetCookie().map((v) => ["set-cookie", v])];
+};
+
 const plainHeaders = (h) => {
 	if (h === undefined)
 		return [];
 	if (h === null || typeof h !== "object")
 		return null;
 	if (h[Symbol.toStringTag] === "Headers")
-		return [...h];
+		return headerList(h);
 	const list = [], pairs = isArray(h) ? h : getPrototypeOf(h) === Object.prototype ? entries(h) : null;
 	if (pairs === null)
 		return null;
@@ -50,6 +65,7 @@ const plainHeaders = (h) => {
 export function makeWeb(at) {
 	const real = {};
 	const original = {};
+	const cookies = makeCookies();
 	for (const name of ["Request", "Response"])
 		original[name] = getOwnPropertyDescriptor(globalThis, name);
 	const realOf = (name) => real[name] ??= load(name);
@@ -59,6 +75,7 @@ export function makeWeb(at) {
 		const d = original[name], ours = getOwnPropertyDescriptor(globalThis, name);
 		const value = d.get ? d.get.call(globalThis) : d.value;
 		defineProperty(globalThis, name, ours);
+		void globalThis.Headers; /* its objects have Headers: those learn about cookies now */
 		/* Objects of subclasses are real ones, and say so by their chain. */
 		setPrototypeOf((name === "Request" ? LazyRequest : LazyResponse).prototype, value.prototype);
 		return value;
@@ -276,11 +293,17 @@ export function makeWeb(at) {
 
 		static {
 			isLazyResponse = (v) => #body in v;
-			responseReal = (v) => v.#real ??= new (realOf("Response"))(v.#body,
-				{ status: v.#status, headers: v.#headers, statusText: v.#text });
+			responseReal = (v) => v.#real ??= v.#make();
 			/* What is to be sent when nobody has needed the real object, or null. */
 			plainResponse = (v) => (!(#body in v) || v.#real !== null ? null
 				: { status: v.#status, headers: v.#headers, body: v.#body });
+		}
+
+		#make() {
+			const r = new (realOf("Response"))(this.#body,
+				{ status: this.#status, headers: this.#headers, statusText: this.#text });
+			cookies.take(r.headers, this.#headers);
+			return r;
 		}
 
 		static [Symbol.hasInstance](v) {
