@@ -749,6 +749,20 @@ out:
 	return rc;
 }
 
+/* A directory that is to go, whatever its mode: its owner may always give himself the right back. */
+static int
+open_doomed(int at, const char *name)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(at, name, flags);
+
+	if (fd < 0 && errno == EACCES && fchmodat(at, name, 0700, 0) == 0)
+		fd = openat(at, name, flags);
+	if (fd >= 0)
+		fchmod(fd, 0700);
+	return fd;
+}
+
 /*
  * Empties one directory.  What lies too deep is moved up to the root and met there on the next round, so that a tree
  * made to exhaust us (descriptors, stack) only takes longer.
@@ -775,19 +789,18 @@ remove_below(int root, int fd, int depth, unsigned *moved, struct err *e)
 		}
 		if (unlinkat(fd, name, AT_REMOVEDIR) == 0)
 			continue;
-		if (depth >= DEPTH_MAX) {
-			snprintf(up, sizeof up, ".removed-%d-%u", (int)getpid(), (*moved)++);
-			if (renameat(fd, name, root, up) == 0)
-				continue;
-		}
-		sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub < 0 && errno == EACCES && fchmodat(fd, name, 0700, 0) == 0)
-			sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		sub = open_doomed(fd, name);
 		if (sub < 0) {
 			err_errno(e, "open %s", name);
 			goto out;
 		}
-		fchmod(sub, 0700);
+		/* Only now: a directory that may not be written cannot be moved either. */
+		snprintf(up, sizeof up, ".removed-%d-%u", (int)getpid(), *moved);
+		if (depth >= DEPTH_MAX && renameat(fd, name, root, up) == 0) {
+			++*moved;
+			close(sub);
+			continue;
+		}
 		failed = remove_below(root, sub, depth + 1, moved, e);
 		close(sub);
 		if (failed != 0)
@@ -809,10 +822,9 @@ bundle_remove(const char *dir, struct err *e)
 	unsigned moved = 0, before;
 	int fd, rc = 0;
 
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_doomed(AT_FDCWD, dir);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_errno(e, "open %s", dir);
-	fchmod(fd, 0700);
 	do {
 		before = moved;
 		rc = remove_below(fd, fd, 0, &moved, e);
