@@ -83,6 +83,9 @@ struct table *cli_query(const struct cli *c, struct store *s, const char *statem
 /* Leaves an order, rings, waits up to 5 s for the scheduler's note and prints it. */
 int cli_order(const struct cli *c, const struct conf *conf, struct store *s, const char *verb, const char *args_json);
 
+/* "42" or "42-0123…": the row, or -1 after saying what is wrong (cmd_job.c). */
+int64_t cli_job_row(const struct cli *c, const char *word);
+
 int cmd_init(struct cli *c);
 int cmd_serve(struct cli *c);
 int cmd_build(struct cli *c);
@@ -94,6 +97,11 @@ int cmd_job_list(struct cli *c);
 int cmd_job_show(struct cli *c);
 int cmd_job_cancel(struct cli *c);
 int cmd_job_logs(struct cli *c);
+int cmd_job_attempts(struct cli *c);
+int cmd_job_failed(struct cli *c);
+int cmd_job_retry(struct cli *c);
+int cmd_job_redrive(struct cli *c);
+int cmd_job_purge(struct cli *c);
 int cmd_bundle_list(struct cli *c);
 int cmd_bundle_show(struct cli *c);
 int cmd_status(struct cli *c);

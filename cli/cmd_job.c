@@ -16,9 +16,8 @@
 
 enum { FOLLOW_MS = 250 };
 
-/* "42" or "42-0123…": the row, or -1 after saying what is wrong. */
-static int64_t
-job_row(const struct cli *c, const char *word)
+int64_t
+cli_job_row(const struct cli *c, const char *word)
 {
 	struct job_id id;
 	size_t digits = strspn(word, "0123456789");
@@ -110,7 +109,7 @@ look_up(const struct cli *c, struct store *s, const char *statement, int64_t row
 int
 cmd_job_show(struct cli *c)
 {
-	int64_t row = job_row(c, c->arg[0]);
+	int64_t row = cli_job_row(c, c->arg[0]);
 	struct conf *conf = NULL;
 	struct store *s = NULL;
 	struct table *t = NULL;
@@ -130,9 +129,32 @@ cmd_job_show(struct cli *c)
 }
 
 int
+cmd_job_attempts(struct cli *c)
+{
+	int64_t row = cli_job_row(c, c->arg[0]);
+	struct conf *conf = NULL;
+	struct store *s = NULL;
+	struct table *t = NULL;
+	char id[24];
+	const struct desk_arg args[] = { { ":id", id }, { NULL, NULL } };
+	int code = 0;
+
+	if (row < 0)
+		return EX_USAGE;
+	snprintf(id, sizeof id, "%lld", (long long)row);
+	if ((conf = cli_conf(c, true, &code)) != NULL && (s = cli_store(c, conf, &code)) != NULL &&
+	    (t = cli_query(c, s, "desk_attempts", args, &code)) != NULL)
+		table_print(c, t, "attempts", "attempt outcome started_at ran_ms instance again_at error");
+	table_free(t);
+	store_close(s);
+	conf_free(conf);
+	return code;
+}
+
+int
 cmd_job_cancel(struct cli *c)
 {
-	int64_t row = job_row(c, c->arg[0]);
+	int64_t row = cli_job_row(c, c->arg[0]);
 	struct conf *conf = NULL;
 	struct store *s = NULL;
 	struct table *t = NULL;
@@ -250,7 +272,7 @@ print_all(const struct cli *c, struct store *s, const char *id, int64_t *after, 
 int
 cmd_job_logs(struct cli *c)
 {
-	int64_t row = job_row(c, c->arg[0]), after = 0;
+	int64_t row = cli_job_row(c, c->arg[0]), after = 0;
 	bool follow = cli_option(c, "follow") != NULL, done;
 	struct conf *conf = NULL;
 	struct store *s = NULL;

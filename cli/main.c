@@ -55,6 +55,35 @@ const struct command cli_commands[] = {
 	{ "job cancel", "ID", 1, 1, "", "stop a job", "at-rund job cancel 42\n", NULL, cmd_job_cancel },
 	{ "job logs", "ID", 1, 1, "follow|f", "what a job printed", "at-rund job logs 42\nat-rund job logs -f 42\n",
 	    "-f, --follow     go on until the job is done\n", cmd_job_logs },
+	{ "job attempts", "ID", 1, 1, "", "the starts of a job that was started more than once", "at-rund job attempts 42\n", NULL,
+	    cmd_job_attempts },
+	{ "job failed", "", 0, 0, "author= bundle= outcome= limit=", "jobs that did not end well, the newest first",
+	    "at-rund job failed\n"
+	    "at-rund job failed --outcome killed --limit 5\n",
+	    "--author DID     of this author\n"
+	    "--bundle NAME    of this bundle\n"
+	    "--outcome WORD   error, timeout, memory, output, killed, lost, expired, refused, cancelled\n"
+	    "--limit N        at most N rows, 50 when not given\n", cmd_job_failed },
+	{ "job retry", "ID", 1, 1, "", "run the request of a job that is done once more, as a new job", "at-rund job retry 42\n",
+	    NULL, cmd_job_retry },
+	{ "job redrive", "", 0, 0, "author= bundle= outcome= since= before= poisoned",
+	    "run again all accepted jobs that failed and were not run again yet",
+	    "at-rund job redrive --since 2h\n"
+	    "at-rund job redrive --author did:plc:ewvi7nxzyoun6zhxrhs64oiz --since 2026-11-25T10:00:00Z\n",
+	    "--author DID     of this author\n"
+	    "--bundle NAME    of this bundle\n"
+	    "--outcome WORD   that ended so: error, timeout, memory, output, killed, lost, expired\n"
+	    "--since WHEN     asked for since then: 2h (ago), 2026-11-25, 2026-11-25T10:00:00Z\n"
+	    "--before WHEN    asked for before then\n"
+	    "--poisoned       also those that were set aside because they killed their instance\n", cmd_job_redrive },
+	{ "job purge", "", 0, 0, "author= bundle= outcome= since= before= all", "forget accepted jobs that failed",
+	    "at-rund job purge --before 7d\n"
+	    "at-rund job purge --outcome expired\n",
+	    "--author DID     of this author\n"
+	    "--bundle NAME    of this bundle\n"
+	    "--outcome WORD   that ended so\n"
+	    "--since WHEN, --before WHEN   asked for in that time\n"
+	    "--all            all of them\n", cmd_job_purge },
 	{ "bundle list", "", 0, 0, "author= limit=", "bundles in the cache", "at-rund bundle list\n",
 	    "--author DID     of this author\n"
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },

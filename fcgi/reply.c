@@ -193,6 +193,7 @@ static const struct {
 } killed[] = {
 	{ "InstanceDied", OUTCOME_ERROR },
 	{ "InstanceKilled", OUTCOME_ERROR },
+	{ "JobPoisoned", OUTCOME_ERROR },
 	{ "RunnerStops", OUTCOME_LOST },
 };
 

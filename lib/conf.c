@@ -231,6 +231,12 @@ static const struct key keys[] = {
 	    "how long an Idempotency-Key means its job", NULL),
 	NUMBER("jobs", "max_age", T_DURATION, jobs.max_age, "6h", 1, 365 * DAY,
 	    "how long a job that nobody waits for may wait for its start", NULL),
+	NUMBER("jobs", "attempts", T_INT, jobs.attempts, "10", 1, 20, "starts of an idempotent job, at most", NULL),
+	NUMBER("jobs", "backoff", T_DURATION, jobs.backoff, "1s", 1, DAY,
+	    "longest wait before a second start, doubled for each further one; the wait itself is random", NULL),
+	NUMBER("jobs", "backoff_max", T_DURATION, jobs.backoff_max, "10m", 1, DAY, "longest wait between two starts", NULL),
+	NUMBER("jobs", "poison", T_INT, jobs.poison, "3", 1, 20, "times a job may kill its instance until it is set aside",
+	    NULL),
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 

@@ -126,6 +126,9 @@ struct conf {
 	struct {
 		int64_t keep_keys;        /* 1d: how long an Idempotency-Key means its job */
 		int64_t max_age;          /* 6h: how long what was accepted may wait for its start */
+		int64_t attempts;         /* 10: starts of a job, at most */
+		int64_t backoff, backoff_max; /* 1s, 10m: between attempts */
+		int64_t poison;           /* 3: kills of its instance until a job is set aside */
 	} jobs;
 };
 

@@ -461,10 +461,14 @@ work_log(struct store *s, int64_t row, int64_t instance, int64_t at, const char 
 static int
 recover(struct store *s, int64_t run, int64_t now, int64_t *settled, int64_t *again, struct err *e)
 {
-	sqlite3_stmt *q = store_use(s, SQL_WORK_RECOVER_AGAIN, e);
+	sqlite3_stmt *q = store_use(s, SQL_WORK_RECOVER_ATTEMPTS, e);
 	int n;
 
 	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_RECOVER_ATTEMPTS_NOW, now);
+	bind_int(q, WORK_RECOVER_ATTEMPTS_RUN, run);
+	if (store_run(s, q, e) < 0 || (q = store_use(s, SQL_WORK_RECOVER_AGAIN, e)) == NULL)
 		return -1;
 	bind_int(q, WORK_RECOVER_AGAIN_RUN, run);
 	if ((n = store_run(s, q, e)) < 0)
@@ -867,6 +871,8 @@ prune_jobs(struct store *s, int64_t before, int max, int *dropped, struct err *e
 		{ SQL_WORK_PRUNE_RESULT, WORK_PRUNE_RESULT_TO },
 		{ SQL_WORK_PRUNE_CHUNK, WORK_PRUNE_CHUNK_TO },
 		{ SQL_WORK_PRUNE_LOG_OF, WORK_PRUNE_LOG_OF_TO },
+		{ SQL_WORK_PRUNE_ATTEMPT, WORK_PRUNE_ATTEMPT_TO },
+		{ SQL_WORK_PRUNE_RERUN, WORK_PRUNE_RERUN_TO },
 		{ SQL_WORK_PRUNE_JOB, WORK_PRUNE_JOB_TO },
 	};
 	sqlite3_stmt *q = store_use(s, SQL_WORK_PRUNE_TO, e);

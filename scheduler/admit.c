@@ -12,7 +12,6 @@
 #include "scheduler/catalog.h"
 
 #define ATTEMPTS_DEFAULT 3
-#define ATTEMPTS_MAX     10
 
 static int
 mode_built(const char *key, const char *mode, const char *const known[], struct err *e)
@@ -150,6 +149,6 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
 	out->idempotent = ep != NULL && ep->idempotent;
 	out->attempts = 1;
 	if (out->idempotent)
-		out->attempts = ep->attempts > 0 && ep->attempts < ATTEMPTS_MAX ? (int)ep->attempts : ATTEMPTS_DEFAULT;
+		out->attempts = (int)least(r->conf->jobs.attempts, ep->attempts > 0 ? ep->attempts : ATTEMPTS_DEFAULT);
 	return 0;
 }

@@ -46,6 +46,7 @@
 #include "scheduler/orders.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
+#include "scheduler/retry.h"
 #include "scheduler/seen.h"
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
@@ -125,7 +126,7 @@ take_orders(void)
 		return;
 	shop.orders = false;
 	shop.orders_at_ms = loop_now_ms();
-	if (orders_take(shop.s.store, &e) < 0)
+	if (orders_take(shop.s.store, &shop.orders, &e) < 0)
 		log_error("read the orders", "why=%s", log_q(e.text));
 }
 
@@ -140,7 +141,7 @@ dispatch_turn(void *arg)
 		pool_sync(&shop.pool.item[i]);
 	take_orders();
 	intake_refill();
-	more = intake_new();
+	more = intake_new() || shop.orders;
 	place_turn();
 	place_retire();
 	place_blanks();
@@ -524,6 +525,7 @@ dispatch_close(void)
 	people_free(shop.people);
 	seen_free(shop.seen);
 	checkpoint_free(shop.checkpoint);
+	retry_close();
 	wait_clear(&shop.wait);
 	while (shop.held != NULL)
 		turn_job_free(intake_held(shop.held->w.id.row));

@@ -18,6 +18,7 @@
 #include "scheduler/exits.h"
 #include "scheduler/instance.h"
 #include "scheduler/place.h"
+#include "scheduler/retry.h"
 #include "scheduler/shop.h"
 
 #define BROKEN_MS        3000 /* a bundle that does not load is not tried again so soon */
@@ -31,7 +32,7 @@ response_limit(const struct job *j, const char **key)
 	return own > 0 && own < shop.conf->limits.response ? own : shop.conf->limits.response;
 }
 
-/* A running job comes to its end, by itself or by us. */
+/* A running job comes to its end, or to that of an attempt, by itself or by us. */
 static void
 finish(struct job *j)
 {
@@ -144,7 +145,10 @@ on_failed(struct instance *i, struct job *j, const struct err *why)
 		e.kind = ERR_NOTFOUND;
 		outcome = OUTCOME_REFUSED;
 	}
-	turn_job_end(j, outcome, &e);
+	if (outcome == OUTCOME_ERROR)
+		retry_or_end(j, outcome, &e);
+	else
+		turn_job_end(j, outcome, &e);
 	finish(j);
 }
 
@@ -193,20 +197,14 @@ on_log(struct instance *i, struct job *j, const char *level, const char *source,
 	turn_log(&shop.turn, row, instance_ledger_id(i), level, source, text, n);
 }
 
-/* The process died under a call.  Idempotent endpoints get another try while there was no answer yet. */
+/* The process died under a call. */
 static void
 on_lost(struct instance *i, struct job *j, enum job_outcome outcome, const struct err *why)
 {
 	(void)i;
 	if (j->outcome != OUTCOME_NONE)
 		return;
-	if (j->idempotent && j->w.attempt < j->attempts && !j->streamed && !shop.draining) {
-		j->again = true;
-		loop_stop(&j->timer);
-		turn_touch(&shop.turn, j);
-		return;
-	}
-	turn_job_end(j, outcome, why);
+	retry_or_end(j, outcome, why);
 	finish(j);
 }
 
@@ -247,7 +245,10 @@ events_stop(struct job *j, enum job_outcome outcome, const struct err *why, int6
 {
 	if (j->outcome != OUTCOME_NONE || j->again)
 		return;
-	turn_job_end(j, outcome, why);
+	if (outcome == OUTCOME_TIMEOUT)
+		retry_or_end(j, outcome, why);
+	else if (!shop.draining || outcome != OUTCOME_KILLED || !retry_put_back(j, why))
+		turn_job_end(j, outcome, why);
 	instance_abandon(j->instance, j, grace_ms, why->text);
 	finish(j);
 }

@@ -17,6 +17,7 @@
 #include "scheduler/fetcher.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
+#include "scheduler/retry.h"
 #include "scheduler/shop.h"
 
 #define HELD_MAX 1024
@@ -389,6 +390,40 @@ intake_held(int64_t row)
 	return j;
 }
 
+/* The code that was admitted, not what its name means by now. */
+static struct code *
+admitted_code(const struct work_job *w, struct err *e)
+{
+	struct code *code;
+
+	if (strcmp(w->author, "local") == 0 && shop.dev != NULL)
+		code = dev_find(shop.dev, w->bundle, "latest", e);
+	else
+		code = catalog_by_cid(shop.catalog, w->cid, e);
+	if (code != NULL && strcmp(code->cid, w->cid) != 0) {
+		err_set(e, ERR_INTERNAL, "the bundle's files have changed since it was admitted");
+		code = NULL;
+	}
+	return code != NULL ? code_ref(code) : NULL;
+}
+
+void
+intake_again(struct work_job *w)
+{
+	struct err e = ERR_INIT;
+	struct job *j = turn_job_new(w);
+	enum retry_fate fate = RETRY_NOW;
+
+	shop_set_deadline(j, j->w.timeout_ms);
+	j->code = admitted_code(&j->w, &e);
+	if (j->code == NULL || admit(j, &e) != 0)
+		refuse(j, &e);
+	else if (shop_cancelled(j) || shop_late(j) || (fate = retry_recall(j)) == RETRY_NEVER)
+		shop_drop(j);
+	else if (fate == RETRY_NOW)
+		place_enqueue(j);
+}
+
 /* What the ledger holds beyond memory, lane by lane.  Before this turn's own admissions: those are not written yet. */
 void
 intake_refill(void)
@@ -399,7 +434,6 @@ intake_refill(void)
 	for (i = 0; i < 32 && (l = wait_hungry(&shop.wait)) != NULL; i++) {
 		struct work_job w = { 0 };
 		struct err e = ERR_INIT;
-		struct job *j;
 
 		dev_batch(shop.dev);
 		if (work_next_admitted_of(shop.s.store, l->author->did, l->name, l->endpoint, l->last_row, &w, &e) != 0) {
@@ -407,24 +441,10 @@ intake_refill(void)
 			continue;
 		}
 		l->last_row = w.id.row;
-		j = turn_job_new(&w);
-		shop_set_deadline(j, j->w.timeout_ms);
-		if (strcmp(j->w.author, "local") == 0 && shop.dev != NULL)
-			j->code = dev_find(shop.dev, j->w.bundle, "latest", &e);
+		if (retry_waits(w.id.row))
+			work_job_clear(&w);
 		else
-			j->code = catalog_by_cid(shop.catalog, j->w.cid, &e);
-		if (j->code != NULL && strcmp(j->code->cid, j->w.cid) != 0) {
-			err_set(&e, ERR_INTERNAL, "the bundle's files have changed since it was admitted");
-			j->code = NULL;
-		}
-		if (j->code != NULL)
-			code_ref(j->code);
-		if (j->code == NULL || admit_author(shop.conf, &facts, j->code->did, &e) != ACCESS_YES || admit(j, &e) != 0)
-			refuse(j, &e);
-		else if (shop_cancelled(j) || shop_late(j))
-			shop_drop(j);
-		else
-			place_enqueue(j);
+			intake_again(&w);
 	}
 }
 

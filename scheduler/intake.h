@@ -8,11 +8,14 @@
 #include <stdint.h>
 
 struct job;
+struct work_job;
 
 /* Reads new rows and admits, holds or refuses them; true when there may be more. */
 bool intake_new(void);
 /* What the ledger holds beyond memory, lane by lane.  Before this turn's own admissions: those are not written yet. */
 void intake_refill(void);
+/* An admitted job that was read from the ledger; its request with it.  Takes over what w owns. */
+void intake_again(struct work_job *w);
 /* Something was learnt of a DID or a handle: who was held for that goes on. */
 void intake_person(const char *name);
 /* Takes a held job out, NULL: none of that row is held. */

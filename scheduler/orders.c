@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/store_work.h"
 #include "scheduler/dispatch.h"
+#include "scheduler/redrive.h"
 
 #define DEPTH 4
 
@@ -66,7 +67,32 @@ static const struct {
 	{ "stop-instances", order_drain },
 	{ "warm", order_warm },
 	{ "forget", order_forget },
+	{ "retry", redrive_one },
 };
+
+/* Orders that take more than one turn. */
+static const struct {
+	const char *verb;
+	bool (*step)(int64_t id, const char *verb, const cJSON *args, char *note, size_t n);
+} long_verbs[] = {
+	{ "redrive", redrive_step },
+	{ "purge", redrive_step },
+};
+
+/* False: it goes on in the next turn. */
+static bool
+carry_out(int64_t id, const char *verb, const cJSON *args, char *note, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+		if (strcmp(verbs[i].verb, verb) == 0)
+			verbs[i].fn(args, note, n);
+	for (i = 0; i < sizeof long_verbs / sizeof long_verbs[0]; i++)
+		if (strcmp(long_verbs[i].verb, verb) == 0)
+			return long_verbs[i].step(id, verb, args, note, n);
+	return true;
+}
 
 static void
 take(void *arg, int64_t id, const char *verb, const char *args_json)
@@ -74,21 +100,23 @@ take(void *arg, int64_t id, const char *verb, const char *args_json)
 	struct err e = ERR_INIT;
 	cJSON *args = json_parse(args_json, strlen(args_json), DEPTH, &e);
 	char note[200] = "not understood by this version";
-	size_t i;
+	bool *more = arg;
 
-	(void)arg;
 	if (args == NULL)
 		snprintf(note, sizeof note, "%.180s", e.text);
-	for (i = 0; args != NULL && i < sizeof verbs / sizeof verbs[0]; i++)
-		if (strcmp(verbs[i].verb, verb) == 0)
-			verbs[i].fn(args, note, sizeof note);
+	else if (!carry_out(id, verb, args, note, sizeof note)) {
+		*more = true;
+		cJSON_Delete(args);
+		return;
+	}
 	log_info("order", "id=%lld verb=%s note=%s", (long long)id, verb, log_q(note));
 	dispatch_order_done(id, note);
 	cJSON_Delete(args);
 }
 
 int
-orders_take(struct store *s, struct err *e)
+orders_take(struct store *s, bool *more, struct err *e)
 {
-	return work_orders(s, take, NULL, e);
+	*more = false;
+	return work_orders(s, take, more, e);
 }

@@ -22,6 +22,7 @@
 #define START_TRIES    3
 #define START_DELAY_MS 100
 #define NO_ROOM_DELAY_MS 500
+#define START_RETRY_MS 500    /* after START_TRIES, doubled some times */
 
 static enum job_start
 start_kind(const struct instance *i)
@@ -51,6 +52,8 @@ void
 place_enqueue(struct job *j)
 {
 	j->waits_since_us = clock_mono_us();
+	if (j->w.mode == JOB_SYNC && j->code->failures >= START_TRIES)
+		j->code->retry_at_ms = 0; /* somebody wants to know now */
 	wait_add(&shop.wait, j);
 	shop_sweep_soon();
 }
@@ -88,25 +91,52 @@ place_fail(struct code *code, enum job_outcome outcome, const struct err *why)
 	}
 }
 
-/* A start that came to nothing before any user code ran is tried again, but not for ever, unless only room is missing: then
- * until there is some, or the jobs' time is over. */
+struct giving_up {
+	const struct code *code;
+	const struct err *why;
+	bool others; /* somebody of the code goes on waiting */
+};
+
+static void
+give_up(void *arg, struct job *j)
+{
+	struct giving_up *g = arg;
+
+	if (j->code != g->code)
+		return;
+	if (j->w.mode == JOB_ASYNC) {
+		g->others = true;
+		return;
+	}
+	wait_remove(&shop.wait, j);
+	turn_job_end(j, OUTCOME_LOST, g->why);
+	shop_drop(j);
+}
+
+/* A start that came to nothing before any user code ran is tried again: for who waits some times, for what was accepted as
+ * long as it may wait, and when only room is missing so for all. */
 void
 place_failed(struct code *code, const char *why)
 {
 	struct err e = ERR_INIT;
+	struct giving_up g = { code, &e, false };
+	int tries, doubled;
 
 	if (code->no_room) {
 		code->no_room = false;
 		code->retry_at_ms = clock_mono_ms() + NO_ROOM_DELAY_MS;
 		return;
 	}
-	code->failures++;
-	code->retry_at_ms = clock_mono_ms() + START_DELAY_MS * code->failures;
-	if (code->failures < START_TRIES)
+	tries = ++code->failures;
+	doubled = tries - START_TRIES < 6 ? tries - START_TRIES : 6;
+	code->retry_at_ms = clock_mono_ms() + START_DELAY_MS * tries;
+	if (tries < START_TRIES)
 		return;
-	err_named(&e, ERR_INTERNAL, "StartFailed", "no instance could be started in %d tries: %.300s", code->failures, why);
-	code->failures = 0;
-	place_fail(code, OUTCOME_LOST, &e);
+	err_named(&e, ERR_INTERNAL, "StartFailed", "no instance could be started in %d tries: %.300s", tries, why);
+	wait_jobs(&shop.wait, give_up, &g);
+	code->retry_at_ms = clock_mono_ms() + (START_RETRY_MS << doubled);
+	if (!g.others)
+		code->failures = 0;
 }
 
 /* Codes that wait without any instance, when no new one can be had without taking somebody's. */

@@ -18,7 +18,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/events.h"
 #include "scheduler/instance.h"
-#include "scheduler/place.h"
+#include "scheduler/retry.h"
 #include "scheduler/shop.h"
 
 #define RECORD_MS 100 /* a call that runs longer stands in the ledger as running */
@@ -185,43 +185,6 @@ after_start(struct job *j)
 }
 
 static void
-on_backoff(void *arg)
-{
-	struct job *j = arg, *fresh;
-	struct work_job w = { 0 };
-	struct err e = ERR_INIT;
-
-	/* The row says admitted; read it again with its request. */
-	if (work_job_load(shop.s.store, j->w.id.row, &w, &e) == 0 && w.state == JOB_ADMITTED) {
-		fresh = turn_job_new(&w);
-		fresh->code = code_ref(j->code);
-		fresh->idempotent = j->idempotent;
-		fresh->attempts = j->attempts;
-		fresh->limit_key = j->limit_key;
-		fresh->priority = j->priority;
-		fresh->most = j->most;
-		fresh->bundle_most = j->bundle_most;
-		shop_set_deadline(fresh, j->timeout_ms);
-		if (shop_cancelled(fresh) || shop_late(fresh))
-			shop_drop(fresh);
-		else
-			place_enqueue(fresh);
-	}
-	turn_job_free(j);
-}
-
-/* Exponential back-off with full jitter, in the time that is left. */
-static void
-try_again(struct job *j)
-{
-	int64_t most = 100LL << (j->w.attempt < 8 ? j->w.attempt : 8);
-
-	running_remove(j);
-	j->again = false;
-	loop_after(&j->timer, 1 + (int64_t)((uint64_t)clock_mono_us() * 2654435761u % (uint64_t)most), on_backoff, j);
-}
-
-static void
 after_touch(struct job *j, struct rung *r)
 {
 	bool ended = j->outcome != OUTCOME_NONE;
@@ -233,7 +196,8 @@ after_touch(struct job *j, struct rung *r)
 		ended = true;
 	}
 	if (j->again && !j->void_) {
-		try_again(j);
+		running_remove(j);
+		retry_later(j);
 		return;
 	}
 	ring(r, j);

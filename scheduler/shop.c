@@ -78,13 +78,24 @@ created_mono(const struct job *j)
 	return now - (age > 0 ? age : 0);
 }
 
+/* The monotonic moment when it is too late to start it. */
+static int64_t
+expires_ms(const struct job *j)
+{
+	return created_mono(j) + (j->w.mode == JOB_ASYNC ? shop.conf->jobs.max_age : j->timeout_ms);
+}
+
+int64_t
+shop_left_ms(const struct job *j)
+{
+	return expires_ms(j) - clock_mono_ms();
+}
+
 void
 shop_set_deadline(struct job *j, int64_t timeout_ms)
 {
-	int64_t age = j->w.mode == JOB_ASYNC ? shop.conf->jobs.max_age : timeout_ms;
-
 	j->timeout_ms = timeout_ms;
-	j->deadline_ms = created_mono(j) + age;
+	j->deadline_ms = expires_ms(j);
 }
 
 bool

@@ -7,6 +7,7 @@
  *     callers.c    whose token is it
  *     place.c      jobs meet instances; instances are started and retired
  *     events.c     what instances do
+ *     retry.c      attempts that came to a bad end, and the next ones
  *     settle.c     after the commit: frames leave, bells ring, ended jobs go
  */
 #ifndef SCHEDULER_SHOP_H
@@ -50,6 +51,7 @@ struct shop {
 	struct turn_list running;
 	struct job *held;
 	size_t held_n;
+	struct job *later;             /* between two attempts (retry.c) */
 	struct conf_pairs warm;        /* runtime → blanks wanted; values are numbers in text */
 	struct instance **graves;      /* gone in this turn */
 	size_t graves_n;
@@ -69,6 +71,8 @@ void shop_end(struct job *j, enum job_outcome outcome, enum err_kind kind, const
 void shop_drop(struct job *j);
 /* Its time is over: then its end is set. */
 bool shop_late(struct job *j);
+/* What is left of the time in which it may be started. */
+int64_t shop_left_ms(const struct job *j);
 /* It was cancelled before it started: then its end is set. */
 bool shop_cancelled(struct job *j);
 /* The budget of a call that somebody waits for runs from the moment the row was made.  What was accepted may wait for

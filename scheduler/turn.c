@@ -6,6 +6,7 @@
 #include "lib/clock.h"
 #include "lib/mem.h"
 #include "lib/store.h"
+#include "lib/store_retry.h"
 #include "lib/store_token.h"
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
@@ -40,6 +41,8 @@ turn_job_end(struct job *j, enum job_outcome outcome, const struct err *why)
 {
 	if (j->outcome != OUTCOME_NONE)
 		return;
+	free(j->err); /* of an attempt */
+	j->err = NULL;
 	j->outcome = outcome;
 	if (why != NULL)
 		j->err = mem_dup(why, sizeof *why);
@@ -284,6 +287,18 @@ write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 	return n == 1 ? write_start(t, s, j, w.started_at, e) : n;
 }
 
+/* Of a job that is started more than once each attempt is a row. */
+static int
+write_attempt(const struct turn *t, struct store *s, const struct job *j, int64_t now, struct err *e)
+{
+	struct work_attempt a = { j->w.attempt, t->run, instance_ledger_id(j->instance),
+		now - (clock_mono_us() - j->started_us) / 1000, now, j->again ? j->again_at : 0,
+		j->again ? j->tried : j->outcome, j->err != NULL ? err_name(j->err) : NULL,
+		j->err != NULL ? j->err->text : NULL };
+
+	return work_attempt_put(s, j->w.id.row, &a, e);
+}
+
 /* Only the holder of the lease writes: the end comes first, and what it refuses is not written. */
 static int
 write_touch(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
@@ -291,14 +306,18 @@ write_touch(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 	struct work_end end;
 	int changed = 1;
 
-	if (j->again)
-		return work_again(s, j->w.id.row, j->lease, e);
+	if (j->again) {
+		changed = work_again(s, j->w.id.row, j->lease, e);
+		return changed == 1 && write_attempt(t, s, j, now, e) != 0 ? -1 : changed;
+	}
 	if (j->light)
 		changed = write_light(t, s, j, now, e);
 	else if (j->outcome != OUTCOME_NONE) {
 		fill_end(j, &end);
 		changed = work_done(s, j->w.id.row, j->lease, &end, now, e);
 	}
+	if (changed == 1 && j->outcome != OUTCOME_NONE && j->w.attempt > 1 && write_attempt(t, s, j, now, e) != 0)
+		return -1;
 	if (changed == 1 && write_answer(s, j, j->outcome != OUTCOME_NONE, e) < 0)
 		return -1;
 	return changed;

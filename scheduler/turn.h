@@ -64,6 +64,11 @@ struct job {
 	enum job_outcome outcome; /* OUTCOME_NONE: not yet */
 	struct err *err;
 
+	/* attempts (retry.c) */
+	int kills;              /* of its instances so far */
+	enum job_outcome tried; /* again: what became of this attempt; err says why */
+	int64_t again_at;       /* wall */
+
 	/* this turn */
 	bool admits, drops, starts, touched, again;
 	bool void_; /* the ledger says somebody was first */

@@ -121,6 +121,28 @@ CREATE TABLE chunk (
   PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Starts of a job that was started more than once: what became of each.  Calls that are started once have none.
+CREATE TABLE attempt (
+  job        INTEGER NOT NULL,
+  n          INTEGER NOT NULL,              -- 1, 2, ...
+  run        INTEGER NOT NULL,
+  instance   INTEGER,
+  started_at INTEGER NOT NULL,
+  ended_at   INTEGER NOT NULL,
+  outcome    TEXT    NOT NULL,              -- words of job.outcome
+  error_name TEXT,
+  error      TEXT,
+  again_at   INTEGER,                       -- when the next is due, NULL: it was the last
+  PRIMARY KEY (job, n)
+) STRICT, WITHOUT ROWID;
+
+-- Jobs made again from the request of one that was done: job retry, job redrive.
+CREATE TABLE rerun (
+  job INTEGER PRIMARY KEY,
+  of  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX rerun_of ON rerun (of);
+
 -- Idempotency-Key: which job a key means.  Its request says what it was given for; no key outlives jobs.keep_keys.
 CREATE TABLE idempotency (
   id         INTEGER PRIMARY KEY,           -- order of coming
@@ -222,9 +244,11 @@ CREATE TABLE runtime (
 -- What a person or a program wants of the scheduler.  It answers in the same row.  args_json by verb:
 --   cancel {"job":42}   warm {"runtime":"node","n":2}   drain, stop-instances {"runtime":"node"} or {}
 --   forget {"did":"did:...","name":"hello"}
+--   retry {"job":42}   redrive, purge {"author":"did:...","bundle":"hello","outcome":"error","since":ms,"before":ms}
+-- A verb that this version does not know is answered so.
 CREATE TABLE orders (
   id         INTEGER PRIMARY KEY,
-  verb       TEXT    NOT NULL CHECK (verb IN ('cancel', 'drain', 'warm', 'stop-instances', 'forget')),
+  verb       TEXT    NOT NULL,
   args_json  TEXT    NOT NULL DEFAULT '{}',
   created_at INTEGER NOT NULL,
   done_at    INTEGER,

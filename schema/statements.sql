@@ -303,6 +303,72 @@ INSERT INTO chunk (job, seq, data) VALUES (:row, :seq, :data);
 -- name: work_log
 INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance, :at, :level, :source, :text);
 
+-- name: work_attempt_put
+INSERT OR REPLACE INTO attempt (job, n, run, instance, started_at, ended_at, outcome, error_name, error, again_at)
+VALUES (:row, :n, :run, :instance, :started_at, :ended_at, :outcome, :error_name, :error, :again_at);
+
+-- name: work_attempts
+SELECT (SELECT count(*) FROM attempt WHERE job = :row AND outcome IN ('killed', 'memory')),
+       (SELECT again_at FROM attempt WHERE job = :row ORDER BY n DESC LIMIT 1);
+
+-- name: work_rerun_job
+INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, caller, client, timeout_ms, created_at,
+                 created_mono)
+SELECT :nonce, 'async', coalesce(j.did, j.author), j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, :timeout_ms,
+       :now, :mono
+  FROM job j JOIN request r ON r.job = j.id WHERE j.id = :row AND j.state = 'done';
+
+-- name: work_rerun_request
+INSERT INTO request (job, url, path, query, headers_json, body)
+SELECT :made, url, path, query, headers_json, body FROM request WHERE job = :row;
+
+-- name: work_rerun_link
+INSERT INTO rerun (job, of) VALUES (:made, :row);
+
+-- name: work_is_rerun
+SELECT 1 FROM rerun WHERE job = :row;
+
+-- name: work_failed_to
+-- The end of the next stretch of rows.
+SELECT max(id) FROM (SELECT id FROM job WHERE id > :after ORDER BY id LIMIT :max);
+
+-- name: work_failed
+-- Of a stretch, what was accepted and did not end well.  fresh: and was not started again.
+SELECT j.id FROM job j
+ WHERE j.id > :after AND j.id <= :to AND j.mode = 'async' AND j.state = 'done'
+   AND j.outcome NOT IN ('ok', 'cancelled', 'refused')
+   AND (:author IS NULL OR j.did = :author OR j.author = :author) AND (:bundle IS NULL OR j.bundle = :bundle)
+   AND (:outcome IS NULL OR j.outcome = :outcome) AND j.created_at >= :since AND j.created_at < :before
+   AND (:poisoned OR j.error_name IS NOT 'JobPoisoned')
+   AND NOT (:fresh AND EXISTS (SELECT 1 FROM rerun WHERE rerun.of = j.id))
+ ORDER BY j.id;
+
+-- name: work_purge_request
+DELETE FROM request WHERE job = :row;
+
+-- name: work_purge_result
+DELETE FROM result WHERE job = :row;
+
+-- name: work_purge_chunk
+DELETE FROM chunk WHERE job = :row;
+
+-- name: work_purge_log
+DELETE FROM log WHERE job = :row;
+
+-- name: work_purge_attempt
+DELETE FROM attempt WHERE job = :row;
+
+-- name: work_purge_job
+-- The newest stays, so that no id is given twice.
+DELETE FROM job WHERE id = :row AND state = 'done' AND id < (SELECT max(id) FROM job);
+
+-- name: work_recover_attempts
+-- What a dead scheduler had running and may be started again has had an attempt.
+INSERT OR REPLACE INTO attempt (job, n, run, instance, started_at, ended_at, outcome, error_name, error, again_at)
+SELECT id, attempt, run, instance, started_at, :now, 'lost', 'RunnerFailed', 'the scheduler stopped while this ran', :now
+  FROM job INDEXED BY job_open
+ WHERE done_at IS NULL AND state = 'running' AND run <> :run AND idempotent = 1 AND cancel = 0;
+
 -- name: work_recover_again
 -- What a dead scheduler had running and may be started twice.
 UPDATE OR ROLLBACK job
@@ -417,6 +483,12 @@ DELETE FROM chunk WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = '
 -- name: work_prune_log_of
 DELETE FROM log WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
+-- name: work_prune_attempt
+DELETE FROM attempt WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
+-- name: work_prune_rerun
+DELETE FROM rerun WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
 -- name: work_prune_job
 -- The newest stays, so that no id is given twice.
 DELETE FROM job WHERE id <= :to AND state = 'done' AND id < (SELECT max(id) FROM job);
@@ -529,7 +601,14 @@ SELECT u.id AS run, u.pid, u.version, u.draining, u.ended_at IS NOT NULL AS ende
 SELECT * FROM v_today;
 
 -- name: desk_scan_failed
-SELECT * FROM v_failed LIMIT coalesce(:limit, 50);
+SELECT * FROM v_failed
+ WHERE (:author IS NULL OR author = :author) AND (:bundle IS NULL OR bundle = :bundle)
+   AND (:outcome IS NULL OR outcome = :outcome)
+ LIMIT coalesce(:limit, 50);
+
+-- name: desk_attempts
+-- Of one job.
+SELECT * FROM v_attempts WHERE row = CAST(:id AS INTEGER) ORDER BY attempt;
 
 -- name: desk_order
 INSERT INTO orders (verb, args_json, created_at) VALUES (:verb, :args_json, :now);

@@ -34,8 +34,19 @@ SELECT j.id AS row,
   FROM job j INDEXED BY job_open WHERE j.done_at IS NULL ORDER BY j.id;
 
 CREATE VIEW v_failed AS -- What did not end well, newest first.
-SELECT row, id, asked_at, called, outcome, error, waited_ms, ran_ms
-  FROM v_jobs WHERE state = 'done' AND outcome <> 'ok' ORDER BY row DESC;
+SELECT v.row, v.id, v.asked_at, v.called, v.outcome, v.error, v.waited_ms, v.ran_ms, v.mode, v.starts,
+       coalesce(v.did, v.author) AS author, v.bundle,
+       (SELECT max(r.job) FROM rerun r WHERE r.of = v.row) AS again_as
+  FROM v_jobs v WHERE v.state = 'done' AND v.outcome <> 'ok' ORDER BY v.row DESC;
+
+CREATE VIEW v_attempts AS -- Starts of jobs that were started more than once.
+SELECT a.job AS row, a.n AS attempt, a.outcome,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at / 1000.0, 'unixepoch') AS started_at,
+       a.ended_at - a.started_at AS ran_ms,
+       a.instance, a.run,
+       a.error_name || ': ' || a.error AS error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.again_at / 1000.0, 'unixepoch') AS again_at
+  FROM attempt a;
 
 CREATE VIEW v_today AS -- Today (UTC) by bundle and endpoint.
 SELECT author || '/' || bundle || '/' || endpoint AS called,

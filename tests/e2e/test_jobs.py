@@ -32,11 +32,26 @@ export async function busy(r) {
   return 'done';
 }
 export { busy as one, busy as low, busy as high };
+const count = (name) => fs.readFileSync('%s/' + name).length;
+export function flaky(r) {
+  const u = new URL(r.url), name = u.searchParams.get('note');
+  note(name);
+  if (count(name) < Number(u.searchParams.get('until'))) throw new Error('not yet');
+  return 'made it';
+}
+export function strict(r) { return flaky(r); }
+export function dies(r) { note(new URL(r.url).searchParams.get('note')); process.kill(process.pid, 'SIGKILL'); return sleep(5000); }
+export async function slowly(r) { note(new URL(r.url).searchParams.get('note')); await sleep(60000); }
+export async function lasting(r) { note(new URL(r.url).searchParams.get('note')); await sleep(1500); return 'lasted'; }
 export function fails(r) { note(new URL(r.url).searchParams.get('note')); throw new Error('on purpose'); }
 """
 
 BUNDLES = {
     'jobs': {'endpoints': {'slow': {}, 'fails': {}}},
+    'again': {'endpoints': {
+        'flaky': {'idempotent': True, 'attempts': 4, 'backoffMs': 30}, 'strict': {'attempts': 4, 'backoffMs': 30},
+        'dies': {'idempotent': True, 'attempts': 5}, 'slowly': {'idempotent': True, 'attempts': 2, 'timeoutMs': 300},
+        'lasting': {'idempotent': True}}},
     'turns': {'endpoints': {'busy': {}, 'one': {'concurrency': 1}}},
     'pair': {'endpoints': {'busy': {}, 'one': {}}, 'limits': {'concurrency': 2}},
     'prio': {'endpoints': {'busy': {}, 'low': {'priority': -5}, 'high': {'priority': 5}}, 'limits': {'concurrency': 1}},
@@ -78,11 +93,12 @@ def setup():
         'access': {'mode': 'allowlist', 'allowlist': [alice.did]},
         'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]},
         'limits': {'timeout': '20s', 'priority': '10'}, 'pool': {'max': '6'},
+        'jobs': {'backoff': '50ms', 'poison': '2'},
     })
     runner.conf_top['isolation'] = 'none'
     runner.init().start()
-    fronts['lighttpd'] = lighttpd(where, runner.socket)
-    fronts['apache'] = apache(where, runner.socket)
+    fronts['lighttpd'] = lighttpd(where, runner)
+    fronts['apache'] = apache(where, runner)
     until(lambda: call(url('slow', '?note=warm-up'), 'POST', b'').status == 201, 'the bundle answers', 60)
 
 
@@ -200,6 +216,104 @@ def who_goes_first():
     same(re.sub('[-+]', '', notes(note))[::2], 'ahbcl', notes(note))
 
 
+# ---- attempts ----
+
+def attempts(job):
+    return [r[0] for r in runner.sql('SELECT outcome FROM v_attempts WHERE row = ? ORDER BY attempt', row(job))]
+
+
+def row(job):
+    return int(job.split('-')[0])
+
+
+def tried_again():
+    """What threw is tried again when it may be, and each attempt is a row."""
+    note = word()
+    job = accepted('flaky', '?until=3&note=' + note, bundle='again')
+    same(done(job)['outcome'], 'ok')
+    same((starts(note), attempts(job)), (3, ['error', 'error', 'ok']))
+    same([r['outcome'] for r in json.loads(runner.cli('job', 'attempts', job, '--json').stdout)['attempts']],
+         ['error', 'error', 'ok'])
+    note = word()
+    job = accepted('flaky', '?until=9&note=' + note, bundle='again')
+    same((done(job)['outcome'], starts(note), attempts(job)), ('error', 4, ['error'] * 4))
+
+
+def not_again():
+    """Not idempotent: once.  Somebody waits for it: what the handler threw is told at once."""
+    note = word()
+    job = accepted('strict', '?until=2&note=' + note, bundle='again')
+    same((done(job)['outcome'], starts(note), attempts(job)), ('error', 1, []))
+    note = word()
+    a = call(url('flaky', '?until=2&note=' + note, bundle='again'))
+    same((a.status, starts(note)), (500, 1), a)
+    return job
+
+
+def too_slow():
+    note = word()
+    job = accepted('slowly', '?note=' + note, bundle='again')
+    same((done(job)['outcome'], starts(note), attempts(job)), ('timeout', 2, ['timeout'] * 2))
+
+
+def poison():
+    note = word()
+    job = accepted('dies', '?note=' + note, bundle='again')
+    d = done(job)
+    same((d['outcome'], starts(note), attempts(job)), ('killed', 2, ['killed'] * 2), d)
+    check('jobs.poison = 2' in d['message'], d)
+    check(any('JobPoisoned' in r['error'] for r in json.loads(runner.cli('job', 'failed', '--json').stdout)['jobs']
+              if r['row'] == row(job)))
+
+
+def scheduler_killed():
+    """A killed scheduler is an attempt, and the next one tries again."""
+    note = word()
+    job = accepted('lasting', '?note=' + note, bundle='again')
+    until(lambda: starts(note) == 1 and runner.sql('SELECT state FROM job WHERE id = ?', row(job)) == [('running',)], 'it runs')
+    os.kill(runner.sql('SELECT pid FROM run ORDER BY id DESC LIMIT 1')[0][0], signal.SIGKILL)
+    until(lambda: call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, job)).json['state'] == 'done', 'it is done', 40)
+    same((done(job)['outcome'], starts(note), attempts(job)), ('ok', 2, ['lost', 'ok']))
+
+
+def once_more():
+    note = word()
+    first = accepted('strict', '?until=2&note=' + note, bundle='again')
+    same(done(first)['outcome'], 'error')
+    r = runner.cli('job', 'retry', first)
+    same(r.returncode, 0, r.stderr)
+    again = re.search(r'again as job (\S+)', r.stdout + r.stderr).group(1)
+    d = done(again)
+    same((d['outcome'], starts(note)), ('ok', 2), d)
+    same(json.loads(call('%s/job/%s/result' % (runner.url, again)).text), 'made it')
+    check(runner.cli('job', 'retry', '999999').returncode == 0)
+
+
+def all_once_more():
+    """redrive takes what failed and was not taken up again, and leaves what was set aside."""
+    note, since = word(), time.time()
+    until(lambda: time.time() > since + 0.01, 'the clock goes on')
+    for n in ('a', 'b'):
+        same(done(accepted('strict', '?until=2&note=' + note + n, bundle='again'))['outcome'], 'error')
+    same(done(accepted('dies', '?note=' + note + 'c', bundle='again'))['outcome'], 'killed')
+    when = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(since))
+    r = runner.cli('job', 'redrive', '--author', alice.did, '--bundle', 'again', '--outcome', 'error', '--since', when)
+    same(r.returncode, 0, r.stderr)
+    for n in ('a', 'b'):
+        until(lambda: starts(note + n) == 2, 'it runs again')
+    same(starts(note + 'c'), 2)
+    until(lambda: runner.sql("SELECT count(*) FROM job WHERE state <> 'done'") == [(0,)], 'all is done')
+    before = runner.sql('SELECT count(*) FROM rerun')
+    r = runner.cli('job', 'redrive', '--author', 'did:plc:' + 'z' * 24)
+    check('0 jobs' in r.stdout + r.stderr, r)
+    same(runner.sql('SELECT count(*) FROM rerun'), before)
+    r = runner.cli('job', 'purge')
+    same(r.returncode, 64, r)
+    r = runner.cli('job', 'purge', '--outcome', 'killed')
+    same(r.returncode, 0, r.stderr)
+    same(runner.sql("SELECT count(*) FROM job WHERE mode = 'async' AND outcome = 'killed'"), [(0,)])
+
+
 def leaves_nothing():
     for w in fronts.values():
         w.stop()
@@ -220,6 +334,13 @@ if runner is not None and runner.p and len(fronts) == 2:
     t.run('an endpoint that runs one at a time holds up no other', one_at_a_time)
     t.run('a bundle runs no more side by side than it says', two_of_a_bundle)
     t.run('the higher priority goes first', who_goes_first)
+    t.run('what threw is tried again, each attempt is a row', tried_again)
+    t.run('what is not idempotent, or waited for, is started once', not_again)
+    t.run('what took too long is tried again', too_slow)
+    t.run('what kills its instance is set aside', poison)
+    t.run('a killed scheduler is an attempt', scheduler_killed)
+    t.run('job retry', once_more)
+    t.run('job redrive, failed, purge', all_once_more)
     t.pick = []
     t.run('stop leaves no process, a whole database', leaves_nothing)
 t.end()

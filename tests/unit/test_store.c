@@ -265,7 +265,7 @@ TEST(parameters_have_the_numbers_their_constants_say)
 
 TEST(every_view_reads)
 {
-	static const char *const views[] = { "v_jobs", "v_queue", "v_failed", "v_today", "v_log", "v_bundles", "v_instances",
+	static const char *const views[] = { "v_jobs", "v_queue", "v_failed", "v_attempts", "v_today", "v_log", "v_bundles", "v_instances",
 		"v_runs", "v_runtimes", "v_orders", "v_views" };
 	struct store *s = t_store();
 	const char *const *v;
@@ -833,7 +833,6 @@ TEST(an_order_is_a_row_and_its_answer_too)
 	CHECK(done);
 	CHECK_STR(note, "2 blanks");
 	free(note);
-	CHECK_INT(desk_order(desk, "dance", "{}", &id, &e), -1);
 	CHECK_INT(desk_order_look(desk, 99, &done, &note, &e), -1);
 	CHECK_INT(e.kind, ERR_NOTFOUND);
 	store_close(desk);
