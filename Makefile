@@ -32,7 +32,7 @@ endif
 # ---- the rooms -------------------------------------------------------------------------------------------------
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
-           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o \
+           lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
            lib/egress.o lib/grant.o lib/access.o
 LEDGER   = lib/store.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o

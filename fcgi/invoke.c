@@ -6,6 +6,7 @@
 #include "fcgi/answer.h"
 #include "fcgi/gauge.h"
 #include "fcgi/header.h"
+#include "fcgi/invoke.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "fcgi/token.h"
@@ -15,6 +16,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
+#include "lib/news.h"
 #include "lib/store_front.h"
 #include "lib/syntax.h"
 
@@ -31,10 +33,11 @@ struct invocation {
 	struct prefer prefer;
 	char key[HEADER_KEY_MAX + 1]; /* Idempotency-Key, "": none */
 	struct token token;
+	bool parked;                  /* something may have happened before anybody waits */
 };
 
 static void
-clear(struct invocation *v)
+invocation_clear(struct invocation *v)
 {
 	target_clear(&v->target);
 	buf_clear(&v->url);
@@ -149,8 +152,6 @@ give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
 
 	if (why == WAITED_FAILED)
 		return -1;
-	if (waiter_settle(c->waiter, &v->ticket, e) != 0)
-		return -1;
 	view.id = v->ticket.job.id;
 	job_id_print(&view.id, c->job);
 	reply_header(&c->reply, "At-Run-Job", c->job);
@@ -170,7 +171,8 @@ static int
 wait_for_answer(struct call *c, struct invocation *v, struct err *e)
 {
 	struct front_view view = { 0 };
-	enum waited w = waiter_until_ticket(c->waiter, c->request, &v->ticket, v->deadline, false, answered, &view, e);
+	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id, v->deadline, false, v->parked, answered, &view,
+	    e);
 	int rc = w == WAITED_ENOUGH ? answer_job(c, &view, v->deadline, e) : give_up(c, v, w, e);
 
 	front_view_clear(&view);
@@ -202,8 +204,8 @@ wait_for_admission(struct call *c, struct invocation *v, struct err *e)
 {
 	int64_t patience = clock_mono_ms() + PATIENCE_MS;
 	struct front_view view = { 0 };
-	enum waited w = waiter_until_ticket(c->waiter, c->request, &v->ticket,
-	    patience < v->deadline ? patience : v->deadline, true, admitted, &view, e);
+	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id,
+	    patience < v->deadline ? patience : v->deadline, true, v->parked, admitted, &view, e);
 	int rc;
 
 	if (w == WAITED_ENOUGH && v->prefer.wait_s > 0 && !answered(&view)) {
@@ -262,16 +264,16 @@ wait_for_twin(struct call *c, struct invocation *v, struct err *e)
 	return rc;
 }
 
+/* The ticket is settled. */
 static int
-submit(struct call *c, struct invocation *v, struct err *e)
+go_on(struct call *c, struct invocation *v, struct err *e)
 {
-	writer_submit(c->door->writer, &v->ticket);
-	if (v->key[0] != '\0') {
-		if (waiter_settle(c->waiter, &v->ticket, e) != 0)
-			return -1;
-		if (v->ticket.job.met == MET_TWIN)
-			return wait_for_twin(c, v, e);
+	if (v->ticket.state == TICKET_FAILED) {
+		*e = v->ticket.err;
+		return -1;
 	}
+	if (v->ticket.job.met == MET_TWIN)
+		return wait_for_twin(c, v, e);
 	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
 }
 
@@ -283,7 +285,6 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	struct gauge *g = c->door->gauge;
 	struct store *s;
 	bool has_body = false;
-	int rc;
 
 	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0 ||
 	    token_read(&v->token, c->request, conf, e) != 0)
@@ -299,23 +300,30 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	if (fill_job(c, v, has_body, e) != 0)
 		return -1;
 	v->deadline = clock_mono_ms() + conf->limits.timeout + GRACE_MS;
-	rc = submit(c, v, e);
-	writer_leave(c->door->writer);
-	return rc;
+	v->parked = c->may_park;
+	if (v->parked)
+		return CALL_PARKED;
+	writer_submit(c->door->writer, &v->ticket);
+	return go_on(c, v, e);
+}
+
+static struct invocation *
+invocation_new(struct call *c)
+{
+	c->invocation = mem_alloc(sizeof *c->invocation);
+	c->invocation->prefer = (struct prefer){ false, -1 };
+	return c->invocation;
 }
 
 int
 invoke_bundle(struct call *c, struct err *e)
 {
-	struct invocation v = { .prefer = { false, -1 } };
+	struct invocation *v = invocation_new(c);
 	const struct path *p = &c->path;
-	int rc;
 
-	v.target = (struct target){ mem_str(p->seg[1]), mem_str(p->seg[2]), mem_str(p->seg[3]), mem_str(p->seg[4]),
+	v->target = (struct target){ mem_str(p->seg[1]), mem_str(p->seg[2]), mem_str(p->seg[3]), mem_str(p->seg[4]),
 		mem_str(p->rest), mem_str(p->query) };
-	rc = invoke(c, &v, false, e);
-	clear(&v);
-	return rc;
+	return invoke(c, v, false, e);
 }
 
 static char *
@@ -332,15 +340,85 @@ int
 invoke_xrpc(struct call *c, struct err *e)
 {
 	static const char *const own[] = { "author", "bundle", "version", "endpoint", "path", NULL };
-	struct invocation v = { .prefer = { false, -1 } };
+	struct invocation *v = invocation_new(c);
 	const char *q = c->path.query;
 	struct buf query = BUF_INIT;
-	int rc;
 
 	path_query_without(q, own, &query);
-	v.target = (struct target){ param(q, "author", ""), param(q, "bundle", ""), param(q, "version", "latest"),
+	v->target = (struct target){ param(q, "author", ""), param(q, "bundle", ""), param(q, "version", "latest"),
 		param(q, "endpoint", ""), param(q, "path", ""), buf_take(&query) };
-	rc = invoke(c, &v, true, e);
-	clear(&v);
-	return rc;
+	return invoke(c, v, true, e);
+}
+
+/* --- parked calls --- */
+
+struct ticket *
+invoke_ticket(struct call *c)
+{
+	return &c->invocation->ticket;
+}
+
+bool
+invoke_needs_thread(const struct call *c)
+{
+	const struct invocation *v = c->invocation;
+
+	/* Under a key it may be another's job, who rings elsewhere. */
+	return v->ticket.state == TICKET_FAILED || v->key[0] != '\0' || v->prefer.wait_s > 0;
+}
+
+int64_t
+invoke_deadline(const struct call *c)
+{
+	return c->invocation->deadline;
+}
+
+bool
+invoke_hear(struct call *c, const struct news *n, int *rc, struct err *e)
+{
+	struct invocation *v = c->invocation;
+	struct front_view view = { 0 };
+
+	if (v->prefer.async && n->kind == NEWS_ADMITTED) {
+		view.id = n->id;
+		view.state = JOB_ADMITTED;
+		job_id_print(&view.id, c->job);
+		accept(c, &view);
+		*rc = 0;
+	} else if (!v->prefer.async && n->kind == NEWS_ANSWER) {
+		waiter_view(n, &view);
+		*rc = answer_job(c, &view, v->deadline, e);
+	} else {
+		return false;
+	}
+	front_view_clear(&view);
+	return true;
+}
+
+bool
+invoke_due(struct call *c)
+{
+	const struct invocation *v = c->invocation;
+	struct front_view view = { 0 };
+	struct err e = ERR_INIT;
+	bool due = waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, true, true, v->prefer.async ? admitted : answered,
+	    &view, &e) != WAITED_TIME;
+
+	front_view_clear(&view);
+	return due;
+}
+
+int
+invoke_wait(struct call *c, struct err *e)
+{
+	return go_on(c, c->invocation, e);
+}
+
+void
+invoke_forget(struct call *c)
+{
+	if (c->invocation != NULL)
+		invocation_clear(c->invocation);
+	free(c->invocation);
+	c->invocation = NULL;
 }

@@ -87,7 +87,7 @@ static void
 cgi(void *arg, struct request *r)
 {
 	const struct door *d = arg;
-	struct waiter *w = waiter_new(d->conf, d->writer, 0);
+	struct waiter *w = waiter_new(d->conf, 0);
 
 	route_serve(d, w, r);
 	waiter_free(w);

@@ -24,6 +24,7 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/mem.h"
 
 /* A web server that keeps the connection (nginx fastcgi_keep_conn, Apache enablereuse) pins a thread: for so long. */
 #define KEPT_IDLE_MS 5000
@@ -32,6 +33,7 @@
 #define BODY_BYTES_PER_MS 16
 
 #define RECORD_ABORT_REQUEST 2
+#define RECORD_STDIN         5
 #define ROLE_RESPONDER 1
 
 struct wire {
@@ -141,6 +143,105 @@ send_timeout(const struct request *r)
 		setsockopt(r->wire->fcgi->ipcFd, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof out);
 }
 
+/* --- connections --- */
+
+struct conn {
+	int fd;
+	const struct conf *conf;
+	FCGX_Request fcgi;
+	struct wire wire;
+	struct request request;
+};
+
+struct conn *
+conn_new(int fd, bool unix_socket, const struct conf *conf)
+{
+	struct conn *c = mem_alloc(sizeof *c);
+
+	c->fd = fd;
+	c->conf = conf;
+	c->wire.unix_socket = unix_socket;
+	FCGX_InitRequest(&c->fcgi, -1, 0);
+	c->fcgi.ipcFd = fd;
+	return c;
+}
+
+int
+conn_fd(const struct conn *c)
+{
+	return c->fd;
+}
+
+/* FastCGI records: version, type, id (2), length (2), padding, reserved.  An empty STDIN record ends a request. */
+static bool
+ends_request(const unsigned char *p, size_t n)
+{
+	while (n >= 8) {
+		size_t body = (size_t)p[4] << 8 | p[5], bytes = 8 + body + p[6];
+
+		if (p[0] != 1 || bytes > n)
+			return false;
+		if (p[1] == RECORD_STDIN && body == 0)
+			return true;
+		p += bytes;
+		n -= bytes;
+	}
+	return false;
+}
+
+enum conn_has
+conn_peek(const struct conn *c, void *room, size_t bytes)
+{
+	ssize_t n = recv(c->fd, room, bytes, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return CONN_NOTHING;
+	return n > 0 && ends_request(room, (size_t)n) ? CONN_WHOLE : CONN_PART;
+}
+
+struct request *
+conn_read(struct conn *c)
+{
+	c->wire = (struct wire){ &c->fcgi, c->wire.unix_socket, true, true, false, false, false };
+	c->fcgi.keepConnection = 1;
+	if (FCGX_Accept_r(&c->fcgi) < 0)
+		return NULL; /* libfcgi has closed it */
+	/* libfcgi takes parameters that break off for the whole of them; the error stays in the stream. */
+	if (c->fcgi.role != ROLE_RESPONDER || FCGX_GetError(c->fcgi.in) != 0) {
+		FCGX_Finish_r(&c->fcgi);
+		FCGX_Free(&c->fcgi, 1);
+		return NULL;
+	}
+	fill(&c->request, c->fcgi.envp, c->conf, &c->wire);
+	return &c->request;
+}
+
+bool
+conn_finish(struct conn *c)
+{
+	/* libfcgi half-closes and waits for the peer before it closes, against a TCP reset of unread data.  With
+	 * everything read there is none: FCGX_Detach makes it a plain close, three system calls less. */
+	if (c->wire.drained && c->wire.unix_socket && !c->fcgi.keepConnection && !c->wire.aborted)
+		FCGX_Detach(&c->fcgi);
+	FCGX_Finish_r(&c->fcgi);
+	if (c->fcgi.ipcFd < 0)
+		return false;
+	if (!c->wire.aborted)
+		return true;
+	FCGX_Free(&c->fcgi, 1);
+	return false;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (c == NULL)
+		return;
+	if (c->fcgi.ipcFd >= 0)
+		FCGX_Free(&c->fcgi, 1);
+	free(c);
+}
+
 /* True when the next request arrives on a kept connection. */
 static bool
 another(int fd, const atomic_bool *stop)
@@ -160,37 +261,20 @@ another(int fd, const atomic_bool *stop)
 }
 
 void
-request_serve(int fd, bool unix_socket, const struct conf *conf, const atomic_bool *stop, request_fn *fn, void *arg)
+conn_serve(struct conn *c, bool kept, const atomic_bool *stop, request_fn *fn, void *arg)
 {
-	FCGX_Request f;
+	struct request *r;
 
-	receive_timeout(fd, conf->web.body_timeout);
-	FCGX_InitRequest(&f, -1, 0);
-	f.ipcFd = fd;
-	for (;;) {
-		struct wire w = { &f, unix_socket, true, true, false, false, false };
-		struct request r;
-
-		f.keepConnection = 1;
-		if (FCGX_Accept_r(&f) < 0)
-			return; /* libfcgi has closed it */
-		/* libfcgi takes parameters that break off for the whole of them; the error stays in the stream. */
-		if (f.role == ROLE_RESPONDER && FCGX_GetError(f.in) == 0) {
-			fill(&r, f.envp, conf, &w);
-			fn(arg, &r);
-		}
-		/* libfcgi half-closes and waits for the peer before it closes, against a TCP reset of unread data.  With
-		 * everything read there is none: FCGX_Detach makes it a plain close, three system calls less. */
-		if (w.drained && unix_socket && !f.keepConnection && !w.aborted)
-			FCGX_Detach(&f);
-		FCGX_Finish_r(&f);
-		if (f.ipcFd < 0)
-			return;
-		if (w.aborted || atomic_load(stop) || !another(f.ipcFd, stop)) {
-			FCGX_Free(&f, 1);
-			return;
-		}
+	receive_timeout(c->fd, c->conf->web.body_timeout);
+	while (!kept || (!atomic_load(stop) && another(c->fd, stop))) {
+		if ((r = conn_read(c)) == NULL)
+			break;
+		fn(arg, r);
+		if (!conn_finish(c))
+			break;
+		kept = true;
 	}
+	conn_free(c);
 }
 
 int

@@ -15,6 +15,7 @@ struct buf;
 struct conf;
 struct err;
 struct reply;
+struct conn;
 struct wire;
 
 /* Strings are borrowed and never NULL but where said; they live as long as the request. */
@@ -37,12 +38,24 @@ typedef void request_fn(void *arg, struct request *r);
 
 /* Once, before threads start. */
 int request_start(struct err *e);
-/*
- * Serves the requests of one accepted FastCGI connection (unix_socket: not TCP) and closes it.  stop: no further
- * request is taken from a kept connection once it is true.
- */
-void request_serve(int fd, bool unix_socket, const struct conf *conf, const atomic_bool *stop, request_fn *fn,
-    void *arg);
+
+/* --- connections: a FastCGI connection and the one request on it --- */
+
+/* Takes over an accepted descriptor; unix_socket: not TCP. */
+struct conn *conn_new(int fd, bool unix_socket, const struct conf *conf);
+void conn_free(struct conn *c); /* closes it */
+int conn_fd(const struct conn *c);
+/* What can be read without waiting; room is for a look at it.  CONN_PART also when it is no request, or ended. */
+enum conn_has { CONN_NOTHING, CONN_PART, CONN_WHOLE };
+enum conn_has conn_peek(const struct conn *c, void *room, size_t bytes);
+/* The next request, which waits for what is not there yet; NULL when it is none.  It is good until conn_finish. */
+struct request *conn_read(struct conn *c);
+/* After the answer.  True when the web server keeps the connection for another. */
+bool conn_finish(struct conn *c);
+/* Serves all requests of a connection (kept: but first waits for another), slow ones too, and frees it.  stop: no further
+ * request is taken from a kept connection once it is true. */
+void conn_serve(struct conn *c, bool kept, const atomic_bool *stop, request_fn *fn, void *arg);
+
 /* Serves the one request of a CGI process: standard input and output, environ.  The exit status. */
 int request_cgi(const struct conf *conf, request_fn *fn, void *arg);
 

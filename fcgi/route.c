@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fcgi/header.h"
+#include "fcgi/invoke.h"
 #include "fcgi/request.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -16,17 +17,17 @@
 #define PARAMS_OWN_BYTES 65536
 
 static const struct route routes[] = {
-	{ "bundle", "bundle/*/*/*/*", "", invoke_bundle },
-	{ "invoke", "xrpc/dev.at-run.invoke", "GET HEAD POST", invoke_xrpc },
-	{ "getJob", "xrpc/dev.at-run.getJob", "GET HEAD", job_get },
-	{ "cancelJob", "xrpc/dev.at-run.cancelJob", "POST", job_cancel },
-	{ "listJobs", "xrpc/dev.at-run.listJobs", "GET HEAD", job_list },
-	{ "describeRunner", "xrpc/dev.at-run.describeRunner", "GET HEAD", card_describe },
-	{ "job", "job/*", "GET HEAD", job_page },
-	{ "result", "job/*/result", "GET HEAD", job_result },
-	{ "health", "health", "GET HEAD", card_health },
-	{ "ready", "ready", "GET HEAD", card_ready },
-	{ "home", "", "GET HEAD", card_home },
+	{ "bundle", "bundle/*/*/*/*", "", true, invoke_bundle },
+	{ "invoke", "xrpc/dev.at-run.invoke", "GET HEAD POST", true, invoke_xrpc },
+	{ "getJob", "xrpc/dev.at-run.getJob", "GET HEAD", false, job_get },
+	{ "cancelJob", "xrpc/dev.at-run.cancelJob", "POST", false, job_cancel },
+	{ "listJobs", "xrpc/dev.at-run.listJobs", "GET HEAD", false, job_list },
+	{ "describeRunner", "xrpc/dev.at-run.describeRunner", "GET HEAD", false, card_describe },
+	{ "job", "job/*", "GET HEAD", false, job_page },
+	{ "result", "job/*/result", "GET HEAD", false, job_result },
+	{ "health", "health", "GET HEAD", false, card_health },
+	{ "ready", "ready", "GET HEAD", false, card_ready },
+	{ "home", "", "GET HEAD", false, card_home },
 };
 
 static bool
@@ -131,25 +132,6 @@ check_method(struct call *c, struct err *e)
 	return 0;
 }
 
-static int
-answer(struct call *c, const struct route **route, struct err *e)
-{
-	const struct conf *conf = c->request->conf;
-	const char *allow = NULL;
-
-	if (check_params(c->request, e) != 0 || check_method(c, e) != 0 ||
-	    path_parse(c->request->uri, conf->web.base_path, (size_t)conf->limits.url, &c->path, e) != 0)
-		return -1;
-	*route = route_find(&c->path, c->request->method, &allow, e);
-	if (*route == NULL) {
-		if (allow != NULL)
-			reply_header(&c->reply, "Allow", strcmp(allow, "GET HEAD") == 0 ? "GET, HEAD" :
-				strcmp(allow, "POST") == 0 ? "POST" : "GET, HEAD, POST");
-		return -1;
-	}
-	return (*route)->run(c, e);
-}
-
 /* What is our own fault is told to the log; a path of this host is nobody's business. */
 static void
 hide_internal(const struct call *c, struct err *e)
@@ -160,26 +142,56 @@ hide_internal(const struct call *c, struct err *e)
 	err_set(e, ERR_INTERNAL, "the runner failed; its log says why");
 }
 
+int
+route_begin(struct call *c, const struct door *d, struct waiter *w, struct request *r, struct err *e)
+{
+	const struct conf *conf = r->conf;
+	const char *allow = NULL;
+
+	*c = (struct call){ .door = d, .waiter = w, .request = r, .path = PATH_INIT, .reply = REPLY_INIT,
+		.start_us = clock_mono_us() };
+	if (check_params(r, e) != 0 || check_method(c, e) != 0 ||
+	    path_parse(r->uri, conf->web.base_path, (size_t)conf->limits.url, &c->path, e) != 0)
+		return -1;
+	c->route = route_find(&c->path, r->method, &allow, e);
+	if (c->route != NULL)
+		return 0;
+	if (allow != NULL)
+		reply_header(&c->reply, "Allow", strcmp(allow, "GET HEAD") == 0 ? "GET, HEAD" :
+			strcmp(allow, "POST") == 0 ? "POST" : "GET, HEAD, POST");
+	return -1;
+}
+
+void
+route_end(struct call *c, int rc, struct err *e)
+{
+	bool gone = false;
+	int64_t us;
+
+	if (rc != 0) {
+		hide_internal(c, e);
+		reply_error(&c->reply, e);
+	}
+	if (!c->reply.sent)
+		gone = request_send(c->request, &c->reply) != 0;
+	us = clock_mono_us() - c->start_us;
+	log_info("request", "method=%s route=%s status=%d ms=%lld.%lld job=%s%s",
+	    header_method_ok(c->request->method) ? c->request->method : "?", c->route != NULL ? c->route->name : "-",
+	    c->reply.status, (long long)(us / 1000), (long long)(us % 1000 / 100), c->job[0] != '\0' ? c->job : "-",
+	    gone ? " gone=yes" : "");
+	invoke_forget(c);
+	path_clear(&c->path);
+	reply_clear(&c->reply);
+}
+
 void
 route_serve(const struct door *d, struct waiter *w, struct request *r)
 {
-	struct call c = { d, w, r, PATH_INIT, REPLY_INIT, "" };
-	const struct route *route = NULL;
 	struct err e = ERR_INIT;
-	int64_t start = clock_mono_us(), us;
-	bool gone = false;
+	struct call c;
+	int rc = route_begin(&c, d, w, r, &e);
 
-	if (answer(&c, &route, &e) != 0) {
-		hide_internal(&c, &e);
-		reply_error(&c.reply, &e);
-	}
-	if (!c.reply.sent)
-		gone = request_send(r, &c.reply) != 0;
-	us = clock_mono_us() - start;
-	log_info("request", "method=%s route=%s status=%d ms=%lld.%lld job=%s%s",
-	    header_method_ok(r->method) ? r->method : "?", route != NULL ? route->name : "-", c.reply.status,
-	    (long long)(us / 1000), (long long)(us % 1000 / 100), c.job[0] != '\0' ? c.job : "-",
-	    gone ? " gone=yes" : "");
-	path_clear(&c.path);
-	reply_clear(&c.reply);
+	if (rc == 0)
+		rc = c.route->run(&c, &e);
+	route_end(&c, rc, &e);
 }

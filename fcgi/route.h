@@ -11,6 +11,7 @@
 
 struct conf;
 struct gauge;
+struct invocation;
 struct request;
 struct waiter;
 struct writer;
@@ -30,8 +31,17 @@ struct call {
 	struct path path;
 	struct reply reply;
 	char job[JOB_ID_LEN + 1]; /* for the access line, "" when there is none */
+	const struct route *route; /* NULL: none was found */
+	int64_t start_us;
+	bool may_park;
+	struct invocation *invocation; /* invoke.c's own */
 };
 
+/*
+ * Fills the reply, or sends it; -1: the error makes one.  A handler of a route that parks may, when c->may_park, return
+ * CALL_PARKED instead of waiting: fcgi/invoke.h says how the call goes on.
+ */
+#define CALL_PARKED 1
 typedef int handler_fn(struct call *c, struct err *e);
 
 /* invoke.c */
@@ -45,6 +55,7 @@ struct route {
 	const char *name;    /* in the access line */
 	const char *pattern; /* segments; "*" is any one; the last may be "..." */
 	const char *methods; /* "GET HEAD", or "" for any */
+	bool parks;          /* reads what has come, looks briefly into the ledger, and never waits when it may park */
 	handler_fn *run;
 };
 
@@ -53,6 +64,11 @@ struct route {
  * A wrong HTTP method is InvalidRequest below /xrpc (as a PDS says it) and MethodNotAllowed elsewhere, with *allow set.
  */
 const struct route *route_find(const struct path *p, const char *method, const char **allow, struct err *e);
+
+/* The first half: checks the request and finds c->route.  -1: the error is the answer. */
+int route_begin(struct call *c, const struct door *d, struct waiter *w, struct request *r, struct err *e);
+/* The last: sends what was not sent, writes the access line, empties c.  rc: what the handler said. */
+void route_end(struct call *c, int rc, struct err *e);
 
 /* Serves one request from the first byte to the access line. */
 void route_serve(const struct door *d, struct waiter *w, struct request *r);

@@ -1,9 +1,9 @@
 /*
- * Every thread accepts for itself: the kernel wakes one of them, and no lock is held while a slow peer sends.  A thread
- * more is started whenever the last idle one gets work, up to web.threads, so an idle process stays small.
+ * The desk (desk.c) takes all connections and gives to the threads what has to wait.  A thread more is started whenever there
+ * is something to do and none is idle, up to web.threads, so an idle process stays small.
  *
- * Signals: all are blocked but SIGUSR2, which does nothing except end a blocking accept4 with EINTR; the first thread
- * waits for the others with sigtimedwait and sends it to those that are idle once the end has come.
+ * Signals: all are blocked but SIGUSR2, which does nothing except end the desk's wait with EINTR; the first thread waits for
+ * the others with sigtimedwait and sends it once the end has come.
  */
 #include "fcgi/threads.h"
 
@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <fcntl.h>
 
+#include "fcgi/desk.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "fcgi/waiter.h"
@@ -31,9 +32,9 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
-#define FIRST_THREADS 2
-/* Connection, bell, ledger and its log; one to spare.  libfcgi may select(), so no number may reach FD_SETSIZE. */
-#define FDS_A_THREAD 6
+/* Bell, ledger and its log; one to spare.  libfcgi may select(), so no number may reach FD_SETSIZE; what is left of them is
+ * for connections, one for each thread at least. */
+#define FDS_A_THREAD 5
 #define FDS_SHARED   24
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -42,21 +43,31 @@
 #define STACK_BYTES (256u << 10)
 #endif
 
+struct errand {
+	struct conn *conn;
+	bool kept;
+	struct guest *guest;
+	struct errand *next;
+};
+
 struct thread {
 	pthread_t id;
-	atomic_bool used, idle, ended;
+	atomic_bool ended;
 	int number;
 };
 
 static struct {
 	const struct door *door;
-	int listen_fd, max;
-	bool unix_socket;
+	int max;
+	atomic_bool stop, closed; /* closed: nothing more comes from the desk */
+	pthread_t desk;
+	atomic_bool desk_ended;
+	pthread_mutex_t lock;     /* of what follows */
+	pthread_cond_t come;
 	struct thread *thread;
-	atomic_int started, idle;
-	atomic_bool stop;
-	pthread_mutex_t growing;
-} pool = { .growing = PTHREAD_MUTEX_INITIALIZER };
+	int started, idle;
+	struct errand *head, **tail;
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .come = PTHREAD_COND_INITIALIZER };
 
 /* --- the socket --- */
 
@@ -132,84 +143,98 @@ threads_listen(const char *path, const char *mode, struct err *e)
 
 /* --- the threads --- */
 
-static void *work(void *arg);
-
-static void
-start_one(void)
-{
-	pthread_attr_t attr;
-	struct thread *t;
-	int n;
-
-	pthread_mutex_lock(&pool.growing);
-	n = atomic_load(&pool.started);
-	if (n < pool.max && !atomic_load(&pool.stop)) {
-		t = &pool.thread[n];
-		t->number = n;
-		pthread_attr_init(&attr);
-		pthread_attr_setstacksize(&attr, STACK_BYTES);
-		atomic_fetch_add(&pool.idle, 1);
-		if (pthread_create(&t->id, &attr, work, t) == 0) {
-			atomic_store(&t->used, true);
-			atomic_store(&pool.started, n + 1);
-		} else {
-			atomic_fetch_sub(&pool.idle, 1);
-		}
-		pthread_attr_destroy(&attr);
-	}
-	pthread_mutex_unlock(&pool.growing);
-}
-
-/* A connection, or -1 when the end has come. */
-static int
-take(struct thread *t)
-{
-	int fd = -1;
-
-	atomic_store(&t->idle, true);
-	while (!atomic_load(&pool.stop)) {
-		fd = accept4(pool.listen_fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0 && fd < FD_SETSIZE)
-			break;
-		if (fd >= 0) {
-			close(fd);
-			fd = -1;
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-			poll(NULL, 0, 50);
-		} else if (errno == EAGAIN) { /* the parent's socket does not block */
-			struct pollfd p = { pool.listen_fd, POLLIN, 0 };
-			poll(&p, 1, -1);
-		} else if (errno != EINTR && errno != ECONNABORTED) {
-			log_error("accept failed", "why=%s", log_q(strerror(errno)));
-			kill(getpid(), SIGTERM);
-			break;
-		}
-	}
-	atomic_store(&t->idle, false);
-	return fd;
-}
-
-static void
-serve(void *arg, struct request *r)
+void
+threads_serve(void *arg, struct request *r)
 {
 	route_serve(pool.door, arg, r);
+}
+
+static void
+run(struct errand *e, struct waiter *w)
+{
+	if (e->guest != NULL)
+		desk_serve(e->guest, w);
+	else
+		conn_serve(e->conn, e->kept, &pool.stop, threads_serve, w);
+	free(e);
+}
+
+/* The next errand, NULL: there will be none.  With the lock held. */
+static struct errand *
+take(void)
+{
+	struct errand *e;
+
+	while (pool.head == NULL && !atomic_load(&pool.closed)) {
+		pool.idle++;
+		pthread_cond_wait(&pool.come, &pool.lock);
+		pool.idle--;
+	}
+	e = pool.head;
+	if (e != NULL && (pool.head = e->next) == NULL)
+		pool.tail = &pool.head;
+	return e;
 }
 
 static void *
 work(void *arg)
 {
 	struct thread *t = arg;
-	struct waiter *w = waiter_new(pool.door->conf, pool.door->writer, t->number);
-	int fd;
+	struct waiter *w = waiter_new(pool.door->conf, t->number);
+	struct errand *e;
 
-	while ((fd = take(t)) >= 0) {
-		if (atomic_fetch_sub(&pool.idle, 1) == 1)
-			start_one();
-		request_serve(fd, pool.unix_socket, pool.door->conf, &pool.stop, serve, w);
-		atomic_fetch_add(&pool.idle, 1);
+	pthread_mutex_lock(&pool.lock);
+	while ((e = take()) != NULL) {
+		pthread_mutex_unlock(&pool.lock);
+		run(e, w);
+		pthread_mutex_lock(&pool.lock);
 	}
+	pthread_mutex_unlock(&pool.lock);
 	waiter_free(w);
 	atomic_store(&t->ended, true);
+	return NULL;
+}
+
+/* With the lock held.  When there can be none, those that are there come to it in time. */
+static void
+start_one(void)
+{
+	struct thread *t = &pool.thread[pool.started];
+	pthread_attr_t attr;
+
+	t->number = pool.started + 1; /* the desk's waiter is 0 */
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	if (pthread_create(&t->id, &attr, work, t) == 0)
+		pool.started++;
+	else
+		log_error("no thread", "threads=%d", pool.started);
+	pthread_attr_destroy(&attr);
+}
+
+void
+threads_give(struct conn *c, bool kept, struct guest *g)
+{
+	struct errand *e = mem_alloc(sizeof *e);
+	int waiting = 1;
+
+	*e = (struct errand){ c, kept, g, NULL };
+	pthread_mutex_lock(&pool.lock);
+	for (struct errand *p = pool.head; p != NULL && waiting <= pool.idle; p = p->next)
+		waiting++;
+	*pool.tail = e;
+	pool.tail = &e->next;
+	if (waiting > pool.idle && pool.started < pool.max)
+		start_one();
+	pthread_cond_signal(&pool.come);
+	pthread_mutex_unlock(&pool.lock);
+}
+
+static void *
+run_desk(void *arg)
+{
+	desk_run(arg);
+	atomic_store(&pool.desk_ended, true);
 	return NULL;
 }
 
@@ -219,23 +244,25 @@ nothing(int sig)
 	(void)sig;
 }
 
-/* Idle ones are woken, busy ones are given the time they have; true when all have ended. */
+/* The desk first, which still has callers and may give them to the threads; these when nothing is left to do. */
 static bool
 ended(void)
 {
-	bool all = true;
-	int i;
+	int i, n;
 
-	for (i = 0; i < atomic_load(&pool.started); i++) {
-		struct thread *t = &pool.thread[i];
-
-		if (atomic_load(&t->ended))
-			continue;
-		all = false;
-		if (atomic_load(&t->idle))
-			pthread_kill(t->id, SIGUSR2);
+	if (!atomic_load(&pool.desk_ended)) {
+		pthread_kill(pool.desk, SIGUSR2);
+		return false;
 	}
-	return all;
+	pthread_mutex_lock(&pool.lock);
+	atomic_store(&pool.closed, true);
+	pthread_cond_broadcast(&pool.come);
+	n = pool.started;
+	pthread_mutex_unlock(&pool.lock);
+	for (i = 0; i < n; i++)
+		if (!atomic_load(&pool.thread[i].ended))
+			return false;
+	return true;
 }
 
 static void
@@ -245,8 +272,6 @@ finish(int64_t grace_ms)
 	int i;
 
 	atomic_store(&pool.stop, true);
-	pthread_mutex_lock(&pool.growing); /* nobody is in the middle of starting one */
-	pthread_mutex_unlock(&pool.growing);
 	while (!ended()) {
 		if (clock_mono_ms() >= until) {
 			/* Their jobs go on in the scheduler; what they hold here ends with the process. */
@@ -255,27 +280,42 @@ finish(int64_t grace_ms)
 		}
 		poll(NULL, 0, 10);
 	}
-	for (i = 0; i < atomic_load(&pool.started); i++)
+	pthread_join(pool.desk, NULL);
+	for (i = 0; i < pool.started; i++)
 		pthread_join(pool.thread[i].id, NULL);
+	desk_close();
 	free(pool.thread);
+}
+
+/* The descriptors there are, divided up. */
+static int
+open_desk(int listen_fd, struct err *e)
+{
+	struct desk_setup s = { .door = pool.door, .listen_fd = listen_fd, .stop = &pool.stop,
+		.room = FD_SETSIZE - FDS_SHARED - pool.max * FDS_A_THREAD };
+	int domain = 0;
+	socklen_t len = sizeof domain;
+
+	if (s.room < pool.max)
+		return err_set(e, ERR_INPUT, "web.threads = %d is too many: libfcgi works with descriptors below %d, enough "
+		    "for %d threads; use web.processes for more", pool.max, FD_SETSIZE,
+		    (FD_SETSIZE - FDS_SHARED) / (FDS_A_THREAD + 1));
+	s.unix_socket = getsockopt(listen_fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+	return desk_open(&s, e);
 }
 
 int
 threads_run(const struct door *d, int listen_fd, struct err *e)
 {
 	struct sigaction sa = { .sa_handler = nothing };
-	sigset_t all, end;
-	int i, sig = 0, domain = 0;
-	socklen_t len = sizeof domain;
+	sigset_t end;
+	int sig = 0;
 
 	pool.door = d;
-	pool.listen_fd = listen_fd;
-	pool.unix_socket = getsockopt(listen_fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 	pool.max = (int)d->conf->web.threads;
-	if (pool.max * FDS_A_THREAD + FDS_SHARED > FD_SETSIZE)
-		return err_set(e, ERR_INPUT, "web.threads = %d is too many: libfcgi works with descriptors below %d, enough "
-		    "for %d threads; use web.processes for more", pool.max, FD_SETSIZE,
-		    (FD_SETSIZE - FDS_SHARED) / FDS_A_THREAD);
+	pool.tail = &pool.head;
+	if (open_desk(listen_fd, e) != 0)
+		return -1;
 	pool.thread = mem_array((size_t)pool.max, sizeof *pool.thread);
 	sigaction(SIGUSR2, &sa, NULL); /* no SA_RESTART: that is its use */
 	sigemptyset(&end);
@@ -283,11 +323,8 @@ threads_run(const struct door *d, int listen_fd, struct err *e)
 	sigaddset(&end, SIGINT);
 	sigaddset(&end, SIGHUP);
 	sigaddset(&end, SIGUSR1);
-	all = end;
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	for (i = 0; i < FIRST_THREADS; i++)
-		start_one();
-	if (atomic_load(&pool.started) == 0)
+	pthread_sigmask(SIG_BLOCK, &end, NULL);
+	if (pthread_create(&pool.desk, NULL, run_desk, NULL) != 0)
 		return err_errno(e, "start a thread");
 	log_info("listening", "threads=%d pid=%ld", pool.max, (long)getpid());
 	while (sigwait(&end, &sig) != 0)

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "fcgi/request.h"
-#include "fcgi/writer.h"
 #include "lib/bell.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -22,12 +21,9 @@
 
 #define LOOK_FIRST_MS 250
 #define LOOK_MAX_MS   1000
-/* A bell may ring before the one who commits has marked our ticket: look again at once. */
-#define LOOK_SOON_MS 1
 
 struct waiter {
 	const struct conf *conf;
-	struct writer *writer;
 	struct store *store;
 	int bell;
 	char name[48];
@@ -35,12 +31,11 @@ struct waiter {
 };
 
 struct waiter *
-waiter_new(const struct conf *c, struct writer *writer, int number)
+waiter_new(const struct conf *c, int number)
 {
 	struct waiter *w = mem_alloc(sizeof *w);
 
 	w->conf = c;
-	w->writer = writer;
 	w->bell = -1;
 	snprintf(w->name, sizeof w->name, "f%ld-%d", (long)getpid(), number);
 	return w;
@@ -77,6 +72,18 @@ waiter_bell(struct waiter *w, struct err *e)
 	return w->name;
 }
 
+int
+waiter_bell_fd(const struct waiter *w)
+{
+	return w->bell;
+}
+
+void
+waiter_poke(const struct waiter *w, int ringer)
+{
+	bell_ring(ringer, w->conf->run_dir, w->name);
+}
+
 /* Empties the bell.  True when one of the datagrams is the answer of the job with this nonce. */
 static bool
 hear(struct waiter *w, const char *nonce, struct news *news)
@@ -84,9 +91,13 @@ hear(struct waiter *w, const char *nonce, struct news *news)
 	bool found = false;
 	long n;
 
-	while (!found && (n = bell_next(w->bell, w->heard, sizeof w->heard)) >= 0)
-		found = news_parse(w->heard, (size_t)n, news) &&
-		    memcmp(news->id.nonce, nonce, JOB_NONCE_LEN) == 0;
+	while (!found && (n = bell_next(w->bell, w->heard, sizeof w->heard)) >= 0) {
+		const char *p = w->heard;
+		size_t left = (size_t)n;
+
+		while (!found && news_next(&p, &left, news))
+			found = news->kind == NEWS_ANSWER && memcmp(news->id.nonce, nonce, JOB_NONCE_LEN) == 0;
+	}
 	return found;
 }
 
@@ -116,29 +127,6 @@ waiter_sleep(struct waiter *w, struct request *r, int64_t ms)
 	return sleep_on(w, r, ms, &rang, NULL, NULL, NULL);
 }
 
-/* Takes the seat when it is offered.  True once the row is in the ledger. */
-static bool
-committed(struct waiter *w, struct ticket *t)
-{
-	if (atomic_load(&t->state) == TICKET_LEAD)
-		writer_lead(w->writer);
-	return atomic_load(&t->state) == TICKET_DONE;
-}
-
-int
-waiter_settle(struct waiter *w, struct ticket *t, struct err *e)
-{
-	while (!committed(w, t)) {
-		if (atomic_load(&t->state) == TICKET_FAILED) {
-			*e = t->err;
-			return -1;
-		}
-		if (atomic_load(&t->state) == TICKET_WAITING)
-			waiter_sleep(w, NULL, LOOK_SOON_MS * 10);
-	}
-	return 0;
-}
-
 static enum waited
 look(struct waiter *w, const struct job_id *id, bool light, bool (*enough)(const struct front_view *),
     struct front_view *v, struct err *e)
@@ -153,9 +141,8 @@ look(struct waiter *w, const struct job_id *id, bool light, bool (*enough)(const
 	return enough(v) ? WAITED_ENOUGH : WAITED_TIME;
 }
 
-/* What a look would have shown. */
-static void
-view_of(const struct news *n, struct front_view *v)
+void
+waiter_view(const struct news *n, struct front_view *v)
 {
 	front_view_clear(v);
 	v->id = n->id;
@@ -174,26 +161,20 @@ view_of(const struct news *n, struct front_view *v)
 	v->body_bytes = n->body_bytes;
 }
 
-static enum waited
-until(struct waiter *w, struct request *r, const struct job_id *id, struct ticket *t, int64_t deadline, bool light,
-    bool look_now, bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
+enum waited
+waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64_t deadline, bool light, bool look_first,
+    bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
 {
-	int64_t step = t != NULL ? LOOK_FIRST_MS : LOOK_FIRST_MS / 5, left;
-	bool rang = false, told = false;
+	int64_t step = look_first ? LOOK_FIRST_MS / 5 : LOOK_FIRST_MS, left;
+	bool rang = false, told = false, look_now = look_first;
 	struct news news;
 
 	for (;;) {
-		bool stored = t == NULL || committed(w, t);
-
-		if (t != NULL && atomic_load(&t->state) == TICKET_FAILED) {
-			*e = t->err;
-			return WAITED_FAILED;
-		}
-		if (stored && told) {
-			view_of(&news, v);
+		if (told) {
+			waiter_view(&news, v);
 			return WAITED_ENOUGH;
 		}
-		if (stored && look_now) {
+		if (look_now) {
 			enum waited found = look(w, id, light, enough, v, e);
 
 			if (found != WAITED_TIME)
@@ -201,29 +182,12 @@ until(struct waiter *w, struct request *r, const struct job_id *id, struct ticke
 		}
 		if ((left = deadline - clock_mono_ms()) <= 0)
 			return WAITED_TIME;
-		if (!stored && rang)
-			left = LOOK_SOON_MS;
-		/* News may come before the one who commits has marked our ticket; they keep while we wait for that. */
-		if (!sleep_on(w, r, left < step ? left : step, &rang, told || light ? NULL : id->nonce, &news, &told))
+		if (!sleep_on(w, r, left < step ? left : step, &rang, light ? NULL : id->nonce, &news, &told))
 			return WAITED_GONE;
-		if (!rang && stored && step < LOOK_MAX_MS)
+		if (!rang && step < LOOK_MAX_MS)
 			step += step / 2;
 		look_now = true;
 	}
-}
-
-enum waited
-waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64_t deadline, bool light, bool look_first,
-    bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
-{
-	return until(w, r, id, NULL, deadline, light, look_first, enough, v, e);
-}
-
-enum waited
-waiter_until_ticket(struct waiter *w, struct request *r, struct ticket *t, int64_t deadline, bool light,
-    bool (*enough)(const struct front_view *), struct front_view *v, struct err *e)
-{
-	return until(w, r, &t->job.id, t, deadline, light, false, enough, v, e);
 }
 
 /* A socket file nobody is bound to refuses a connection; asking that way is right across pid namespaces too. */

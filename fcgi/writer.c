@@ -7,36 +7,29 @@
 #include "fcgi/writer.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/bell.h"
+#include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/mem.h"
+#include "lib/slip.h"
 #include "lib/store.h"
 
 /* More rows than this in one transaction would keep the scheduler's own commits waiting. */
 #define BATCH_MAX 64
 
-/* While this many calls wait, a transaction is put off for a moment, so that more rows share it.  Nobody loses by it: the jobs
- * queue for the instances anyway, and the processor that commits less calls more. */
-#define LINGER_CALLS  8
-#define LINGER_US     16  /* for each call that waits */
-#define LINGER_MAX_US 800
-
-/* What a leader's own caller may wait longer for the sake of others. */
-#define ROUNDS 4
-
 struct writer {
 	const struct conf *conf;
-	atomic_int calls; /* submitted and not left yet */
-	pthread_mutex_t lock;
-	struct ticket *head, **tail;
-	bool seated;         /* somebody commits, or has been told to */
-	struct store *store; /* of whoever is seated; opened by the first */
 	int ringer;
+	pthread_mutex_t lock; /* of the queue */
+	struct ticket *head, **tail;
+	pthread_mutex_t seat; /* of what follows */
+	struct store *store;  /* opened by the first who sits down */
+	struct buf slips;
 };
 
 struct writer *
@@ -46,6 +39,7 @@ writer_new(const struct conf *c)
 
 	w->conf = c;
 	pthread_mutex_init(&w->lock, NULL);
+	pthread_mutex_init(&w->seat, NULL);
 	w->tail = &w->head;
 	w->ringer = bell_ringer();
 	return w;
@@ -57,9 +51,11 @@ writer_free(struct writer *w)
 	if (w == NULL)
 		return;
 	store_close(w->store);
+	buf_clear(&w->slips);
 	if (w->ringer >= 0)
 		close(w->ringer);
 	pthread_mutex_destroy(&w->lock);
+	pthread_mutex_destroy(&w->seat);
 	free(w);
 }
 
@@ -69,34 +65,20 @@ writer_ring(struct writer *w)
 	bell_ring(w->ringer, w->conf->run_dir, BELL_SCHEDULER);
 }
 
-/* After the last store nothing of the ticket may be touched: its owner may be gone. */
 static void
-settle(struct writer *w, struct ticket *t, const struct err *e)
+settle(struct ticket *t, const struct err *e)
 {
-	char bell[64];
-	struct err clash = ERR_INIT;
-
-	if (e == NULL && t->job.met == MET_OTHER) {
-		err_named(&clash, ERR_INPUT, "IdempotencyKeyReused",
+	t->state = TICKET_FAILED;
+	if (e != NULL)
+		t->err = *e;
+	else if (t->job.met == MET_OTHER)
+		err_named(&t->err, ERR_INPUT, "IdempotencyKeyReused",
 		    "this Idempotency-Key was sent with another request before: another version, endpoint, method, path, query or body");
-		e = &clash;
-	}
-	if (e == NULL && t->job.met == MET_UNPROVEN) {
-		err_named(&clash, ERR_INPUT, "IdempotencyKeyInUse",
+	else if (t->job.met == MET_UNPROVEN)
+		err_named(&t->err, ERR_INPUT, "IdempotencyKeyInUse",
 		    "this Idempotency-Key was sent with another token before; ask again with that token, or for the job by its id");
-		e = &clash;
-	}
-	if (e == NULL) {
-		atomic_store(&t->state, TICKET_DONE);
-		return;
-	}
-	bell[0] = '\0';
-	if (t->job.bell != NULL && strlen(t->job.bell) < sizeof bell)
-		memcpy(bell, t->job.bell, strlen(t->job.bell) + 1);
-	t->err = *e;
-	atomic_store(&t->state, TICKET_FAILED);
-	if (bell[0] != '\0')
-		bell_ring(w->ringer, w->conf->run_dir, bell);
+	else
+		t->state = TICKET_DONE;
 }
 
 static int
@@ -118,6 +100,26 @@ back:
 	return -1;
 }
 
+/* A full queue means that the scheduler is behind: the next number it hears of shows it that some are missing, and it looks
+ * once a second anyway. */
+static void
+send_slips(struct writer *w)
+{
+	if (w->slips.len > 0)
+		(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, w->slips.data, w->slips.len);
+	buf_reset(&w->slips);
+}
+
+static void
+tell(struct writer *w, const struct ticket *t)
+{
+	if (t->state != TICKET_DONE || t->job.met != MET_NOBODY || slip_print(&w->slips, &t->job))
+		return;
+	send_slips(w);
+	if (!slip_print(&w->slips, &t->job))
+		writer_ring(w);
+}
+
 /* The whole batch, or, when one of them cannot be stored, each by itself: a row that the ledger refuses is no reason to
  * fail its neighbours. */
 static void
@@ -131,93 +133,49 @@ commit_all(struct writer *w, struct ticket *list)
 		next = t->next;
 		t->next = NULL;
 		if (whole || (!alone && commit(w, t, &e) == 0))
-			settle(w, t, NULL);
+			settle(t, NULL);
 		else
-			settle(w, t, &e);
+			settle(t, &e);
+		tell(w, t);
 	}
-	writer_ring(w);
+	send_slips(w);
 }
 
 static struct ticket *
 take(struct writer *w)
 {
-	struct ticket *list = w->head, **at = &w->head;
+	struct ticket *list, **at = &w->head;
 	int n;
 
+	pthread_mutex_lock(&w->lock);
+	list = w->head;
 	for (n = 0; *at != NULL && n < BATCH_MAX; n++)
 		at = &(*at)->next;
 	w->head = *at;
 	*at = NULL;
 	if (w->head == NULL)
 		w->tail = &w->head;
+	pthread_mutex_unlock(&w->lock);
 	return list;
 }
 
-static void
-linger(struct writer *w)
-{
-	int calls = atomic_load_explicit(&w->calls, memory_order_relaxed);
-	struct timespec t = { 0, 1000L * (calls * LINGER_US < LINGER_MAX_US ? calls * LINGER_US : LINGER_MAX_US) };
-
-	if (calls >= LINGER_CALLS)
-		nanosleep(&t, NULL);
-}
-
 void
-writer_leave(struct writer *w)
+writer_submit(struct writer *w, struct ticket *list)
 {
-	atomic_fetch_sub_explicit(&w->calls, 1, memory_order_relaxed);
-}
+	struct ticket *last, *batch;
 
-/* Commits what waits.  To hand the seat over costs a wake-up, so whoever has it keeps it for a few rounds. */
-void
-writer_lead(struct writer *w)
-{
-	char bell[64];
-	int round;
-
-	bell[0] = '\0';
-	for (round = 1;; round++) {
-		struct ticket *list;
-
-		linger(w);
-		pthread_mutex_lock(&w->lock);
-		list = take(w);
-		pthread_mutex_unlock(&w->lock);
-		commit_all(w, list);
-
-		pthread_mutex_lock(&w->lock);
-		if (w->head == NULL)
-			w->seated = false;
-		if (w->head == NULL || round >= ROUNDS)
-			break;
-		pthread_mutex_unlock(&w->lock);
-	}
-	if (w->head != NULL) {
-		/* Its owner sleeps on its bell.  Under the lock it cannot go away: only a leader settles tickets. */
-		if (strlen(w->head->job.bell) < sizeof bell)
-			memcpy(bell, w->head->job.bell, strlen(w->head->job.bell) + 1);
-		atomic_store(&w->head->state, TICKET_LEAD);
-	}
-	pthread_mutex_unlock(&w->lock);
-	if (bell[0] != '\0')
-		bell_ring(w->ringer, w->conf->run_dir, bell);
-}
-
-void
-writer_submit(struct writer *w, struct ticket *t)
-{
-	bool mine;
-
-	t->next = NULL;
-	atomic_fetch_add_explicit(&w->calls, 1, memory_order_relaxed);
-	atomic_store(&t->state, TICKET_WAITING);
+	if (list == NULL)
+		return;
+	for (last = list; last->next != NULL; last = last->next)
+		last->state = TICKET_WAITING;
+	last->state = TICKET_WAITING;
 	pthread_mutex_lock(&w->lock);
-	*w->tail = t;
-	w->tail = &t->next;
-	mine = !w->seated;
-	w->seated = true;
+	*w->tail = list;
+	w->tail = &last->next;
 	pthread_mutex_unlock(&w->lock);
-	if (mine)
-		writer_lead(w);
+	/* The queue is served in order: once the last is settled, all are. */
+	pthread_mutex_lock(&w->seat);
+	while (last->state == TICKET_WAITING && (batch = take(w)) != NULL)
+		commit_all(w, batch);
+	pthread_mutex_unlock(&w->seat);
 }

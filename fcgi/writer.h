@@ -1,14 +1,11 @@
 /*
- * One transaction for the rows of all request threads that wait at the moment.
+ * One transaction for the rows of everybody who has some at the moment.
  *
- * There is no writer thread: whoever finds the seat free sits down and commits everything that has gathered, then hands
- * the seat to one of those who came meanwhile.  A lone caller pays no change of threads, and a crowd pays one commit a
- * batch.  The others do not even wait for the commit: they go on to wait for their job, which begins with it.
+ * There is no writer thread: whoever finds the seat free sits down and commits all that has gathered; the others wait for
+ * the seat and then find theirs done.  After the commit the scheduler is told, with copies of the rows (lib/slip.h).
  */
 #ifndef FCGI_WRITER_H
 #define FCGI_WRITER_H
-
-#include <stdatomic.h>
 
 #include "lib/err.h"
 #include "lib/store_front.h"
@@ -18,29 +15,23 @@ struct writer;
 
 enum ticket_state {
 	TICKET_WAITING,
-	TICKET_LEAD, /* the seat is yours: call writer_lead */
 	TICKET_DONE, /* committed, job.id is known */
 	TICKET_FAILED
 };
 
-/* One job to enqueue.  Whoever submits it keeps it in place until it is DONE or FAILED. */
+/* One job to enqueue. */
 struct ticket {
 	struct front_job job;
 	struct ticket *next;
-	_Atomic enum ticket_state state;
+	enum ticket_state state;
 	struct err err;
 };
 
 struct writer *writer_new(const struct conf *c);
 void writer_free(struct writer *w);
 
-/* Puts the ticket in the queue, and commits the queue when nobody else does.  May return with state WAITING: then
- * job.bell is rung when it becomes LEAD or FAILED, and by the scheduler once the job has got somewhere. */
-void writer_submit(struct writer *w, struct ticket *t);
-/* For the owner of a ticket that became LEAD. */
-void writer_lead(struct writer *w);
-/* For each submitted ticket, once its call no longer waits for the scheduler. */
-void writer_leave(struct writer *w);
+/* Commits a list of tickets, and tells the scheduler.  Each is DONE or FAILED when it returns. */
+void writer_submit(struct writer *w, struct ticket *list);
 /* Rings the scheduler, for orders that went another way. */
 void writer_ring(struct writer *w);
 

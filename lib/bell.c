@@ -118,26 +118,27 @@ bell_ringer(void)
 	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-void
+bool
 bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n)
 {
 	int saved = errno;
+	bool full = false;
 	struct place at;
 
 	if (place_open(&at, run_dir, name) == 0) {
-		/* A full queue means that the bell rings already; nobody there, that nobody waits. */
-		if (sendto(ringer, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&at.sun, sizeof at.sun) < 0 &&
-		    n > 1)
-			(void)!sendto(ringer, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&at.sun, sizeof at.sun);
+		if (sendto(ringer, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&at.sun, sizeof at.sun) < 0)
+			full = errno == EAGAIN || errno == ENOBUFS;
 		place_close(&at);
 	}
 	errno = saved;
+	return !full;
 }
 
 void
 bell_ring(int ringer, const char *run_dir, const char *name)
 {
-	bell_tell(ringer, run_dir, name, "!", 1);
+	/* A full queue means that the bell rings already; nobody there, that nobody waits. */
+	(void)bell_tell(ringer, run_dir, name, "!", 1);
 }
 
 long

@@ -25,7 +25,8 @@ void bell_close(int fd, const char *run_dir, const char *name);
 int bell_ringer(void);
 /* Rings NAME; nobody there, or a full queue, is silence. */
 void bell_ring(int ringer, const char *run_dir, const char *name);
-/* Rings with something to read (lib/news.h).  When it does not fit, it is a bare ring. */
-void bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n);
+/* Rings with something to read (lib/news.h, lib/slip.h).  False when the queue is full: it may be told again a little later;
+ * when nobody is there to hear it, it is silence. */
+bool bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n);
 
 #endif

@@ -154,7 +154,7 @@ static const struct key keys[] = {
 	TEXT("web", "listen", T_PATH, web.listen, "run/fcgi.sock", "FastCGI socket", NULL),
 	TEXT("web", "listen_mode", T_OCTAL, web.listen_mode, "0660", "its mode, octal", NULL),
 	TEXT("web", "bind", T_ADDRESS, web.bind, "127.0.0.1", "address on which the private lighttpd answers", NULL),
-	NUMBER("web", "threads", T_INT, web.threads, "64", 1, 512, "requests served at a time by one FastCGI process", NULL),
+	NUMBER("web", "threads", T_INT, web.threads, "64", 1, 512, "requests that one FastCGI process waits with at a time: streams, slow uploads, pages", NULL),
 	NUMBER("web", "processes", T_INT, web.processes, "1", 1, 64, "FastCGI processes", NULL),
 	TEXT("web", "base_path", T_BASE, web.base_path, "", "path under which the web server shows the runner", NULL),
 	TEXT("web", "public_url", T_URL, web.public_url, NULL,

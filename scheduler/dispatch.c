@@ -30,6 +30,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/slip.h"
 #include "lib/store_key.h"
 #include "lib/store_token.h"
 #include "lib/store_work.h"
@@ -59,6 +60,7 @@
 #define CANCEL_GRACE_MS 2000
 #define COMMIT_TRIES    100
 #define COMMIT_DELAY_MS 50
+#define BELLS_A_TURN    64
 #define LINGER_US       150    /* while all are busy, for more events to share a transaction */
 #define PRUNE_ROWS      100
 #define PRUNE_KEYS      500
@@ -145,6 +147,7 @@ dispatch_turn(void *arg)
 	place_turn();
 	place_retire();
 	place_blanks();
+	settle_light();
 	if (!turn_empty(&shop.turn)) {
 		commit();
 		settle_admits();
@@ -240,12 +243,20 @@ on_late_orders(void *arg)
 	shop.orders = true;
 }
 
+/* Slips say all there is to know of new rows; for anything else the ledger is looked at. */
 static void
 on_bell(void *arg, uint32_t ev)
 {
+	static char heard[SLIP_MAX];
+	bool bare = false;
+	long n;
+	int i;
+
 	(void)arg;
 	(void)ev;
-	if (!bell_hear(shop.bell))
+	for (i = 0; i < BELLS_A_TURN && (n = bell_next(shop.bell, heard, sizeof heard)) >= 0; i++)
+		bare = !intake_slips(heard, (size_t)n) || bare;
+	if (!bare)
 		return;
 	shop.look = true;
 	if (loop_now_ms() - shop.orders_at_ms >= ORDERS_MS)
@@ -538,6 +549,7 @@ dispatch_close(void)
 		free(shop.warm.item[i].value);
 	}
 	free(shop.warm.item);
+	free(shop.slips);
 	free(shop.running.item);
 	free(shop.graves);
 }

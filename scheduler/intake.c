@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/slip.h"
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
 #include "scheduler/callers.h"
@@ -20,7 +22,8 @@
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
 
-#define HELD_MAX 1024
+#define HELD_MAX  1024
+#define SLIPS_MAX 256  /* in one turn; the rest is read from the ledger */
 
 static void
 refuse(struct job *j, const struct err *why)
@@ -351,6 +354,50 @@ consider(void *arg, struct work_job *w)
 		go_on(j);
 }
 
+static bool
+has_room(void)
+{
+	return !shop.draining && shop.held_n < HELD_MAX; /* at HELD_MAX the fetcher is behind: it is looked again when it has answered */
+}
+
+bool
+intake_slips(const char *p, size_t n)
+{
+	int64_t row, next;
+	bool any = false;
+
+	for (; (row = slip_row(p, n)) != 0; any = true) {
+		struct work_job w;
+
+		slip_next(&p, &n, &w);
+		next = shop.last_row + (int64_t)shop.slips_n + 1;
+		if (row == next && !shop.look && !shop.rescan && has_room() && shop.slips_n < SLIPS_MAX) {
+			if (shop.slips_n == shop.slips_room)
+				shop.slips = mem_grow(shop.slips, (shop.slips_room = shop.slips_room * 2 + 32) * sizeof w);
+			shop.slips[shop.slips_n++] = w;
+			continue;
+		}
+		/* A row between is missing, or it is not the time for more. */
+		if (row >= next)
+			shop.look = true;
+		work_job_clear(&w);
+	}
+	return any;
+}
+
+static void
+take_slips(void)
+{
+	size_t i, n = shop.slips_n;
+
+	if (n == 0)
+		return;
+	dev_batch(shop.dev);
+	shop.slips_n = 0;
+	for (i = 0; i < n; i++)
+		consider(NULL, &shop.slips[i]);
+}
+
 /* Returns true when there may be more. */
 bool
 intake_new(void)
@@ -359,10 +406,9 @@ intake_new(void)
 	int64_t batch = shop.conf->scheduler.batch;
 	int n;
 
-	if (!shop.look || shop.draining)
+	take_slips();
+	if (!shop.look || !has_room())
 		return false;
-	if (shop.held_n >= HELD_MAX)
-		return false; /* the fetcher is behind: look again when it has answered */
 	dev_batch(shop.dev);
 	n = work_queued(shop.s.store, shop.last_row, (int)batch, consider, NULL, &e);
 	if (n < 0) {

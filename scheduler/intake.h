@@ -5,12 +5,16 @@
 #define SCHEDULER_INTAKE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct job;
 struct work_job;
 
-/* Reads new rows and admits, holds or refuses them; true when there may be more. */
+/* Takes copies of new rows from a bell, as far as no row is missing between them and what is known; where one is, the ledger
+ * will be read.  False when these bytes are no slips. */
+bool intake_slips(const char *p, size_t n);
+/* Takes new rows, from slips or from the ledger, and admits, holds or refuses them; true when there may be more. */
 bool intake_new(void);
 /* What the ledger holds beyond memory, lane by lane.  Before this turn's own admissions: those are not written yet. */
 void intake_refill(void);

@@ -32,12 +32,16 @@ id_of(const struct job *j)
 	return text;
 }
 
-#define BELLS_A_TURN 16
+/* --- bells --- */
 
-struct rung {
-	char name[BELLS_A_TURN][64];
-	size_t n;
-};
+#define BELLS        16  /* doors that are told in one datagram each; more are told one by one */
+#define TELL_AGAIN_MS 1
+
+/* What a bell is to be told.  Names come from rows; one place serves many in turn. */
+static struct told {
+	char name[64];
+	struct buf news; /* kept from turn to turn */
+} told[BELLS];
 
 /* Names come from rows: nothing but a plain name may become a path. */
 static bool
@@ -49,43 +53,96 @@ bell_name_ok(const char *s)
 	    s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] == '\0';
 }
 
-/* A whole small answer goes along with the bell; anything else is looked up. */
-static bool
-tell(struct job *j)
+static void
+on_tell_again(void *arg)
 {
-	struct buf b = BUF_INIT;
-	int64_t now = clock_wall_ms();
-	struct news n;
-	bool fits;
-
-	if (j->outcome != OUTCOME_OK || j->void_ || !j->has_head || j->streamed || j->w.mode != JOB_SYNC)
-		return false; /* and a refused one has no code */
-	n = (struct news){ .id = j->w.id, .start = j->start, .status = j->status, .created_at = j->w.created_at,
-		.admitted_at = now, .started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now,
-		.cid = j->code->cid, .headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
-	fits = news_print(&b, &n);
-	if (fits)
-		bell_tell(shop.ringer, shop.conf->run_dir, j->w.bell, b.data, b.len);
-	buf_clear(&b);
-	return fits;
+	(void)arg;
+	settle_bells();
 }
 
-/* One ring a turn for each bell: who hears it looks at all its jobs. */
+/* Tells it what has gathered.  A full queue is tried again soon; what its owner has not heard by then he looks up. */
 static void
-ring(struct rung *r, struct job *j)
+ring(struct told *t)
 {
-	const char *name = j->w.bell;
+	static struct loop_timer again;
+
+	if (t->news.len == 0)
+		return;
+	if (bell_tell(shop.ringer, shop.conf->run_dir, t->name, t->news.data, t->news.len))
+		buf_reset(&t->news);
+	else if (again.at == 0)
+		loop_after(&again, TELL_AGAIN_MS, on_tell_again, NULL);
+}
+
+void
+settle_bells(void)
+{
 	size_t i;
 
-	if (name == NULL || !bell_name_ok(name) || tell(j))
-		return;
-	for (i = 0; i < r->n; i++)
-		if (strcmp(r->name[i], name) == 0)
-			return;
-	if (r->n < BELLS_A_TURN)
-		snprintf(r->name[r->n++], 64, "%s", name);
-	bell_ring(shop.ringer, shop.conf->run_dir, name);
+	for (i = 0; i < BELLS; i++)
+		ring(&told[i]);
 }
+
+static struct told *
+told_of(const char *name)
+{
+	static size_t next;
+	struct told *t;
+	size_t i;
+
+	for (i = 0; i < BELLS; i++)
+		if (strcmp(told[i].name, name) == 0)
+			return &told[i];
+	t = &told[next++ % BELLS];
+	ring(t);
+	buf_reset(&t->news);
+	snprintf(t->name, sizeof t->name, "%s", name);
+	return t;
+}
+
+static void
+tell(const char *name, const struct news *n)
+{
+	struct news look = { .kind = NEWS_LOOK, .id = n->id };
+	struct told *t;
+
+	if (name == NULL || !bell_name_ok(name))
+		return;
+	t = told_of(name);
+	if (news_print(&t->news, n))
+		return;
+	ring(t); /* the datagram is full */
+	buf_reset(&t->news);
+	if (!news_print(&t->news, n))
+		news_print(&t->news, &look);
+}
+
+/* A whole small answer goes along with the bell; anything else is looked up. */
+static void
+tell_change(const struct job *j)
+{
+	int64_t now = clock_wall_ms();
+	struct news n = { .kind = NEWS_LOOK, .id = j->w.id };
+
+	/* One that was refused has no code. */
+	if (j->outcome == OUTCOME_OK && !j->void_ && j->has_head && !j->streamed && j->w.mode == JOB_SYNC)
+		n = (struct news){ .kind = NEWS_ANSWER, .id = j->w.id, .start = j->start, .status = j->status,
+			.created_at = j->w.created_at, .admitted_at = now,
+			.started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now, .cid = j->code->cid,
+			.headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
+	tell(j->w.bell, &n);
+}
+
+static void
+tell_admission(const struct job *j)
+{
+	struct news n = { .kind = NEWS_ADMITTED, .id = j->w.id, .created_at = j->w.created_at,
+		.admitted_at = clock_wall_ms() };
+
+	tell(j->w.bell, &n);
+}
+
+/* --- jobs --- */
 
 static void
 log_end(const struct job *j)
@@ -185,7 +242,7 @@ after_start(struct job *j)
 }
 
 static void
-after_touch(struct job *j, struct rung *r)
+after_touch(struct job *j)
 {
 	bool ended = j->outcome != OUTCOME_NONE;
 
@@ -200,7 +257,7 @@ after_touch(struct job *j, struct rung *r)
 		retry_later(j);
 		return;
 	}
-	ring(r, j);
+	tell_change(j);
 	if (ended || j->void_) {
 		log_end(j);
 		running_remove(j);
@@ -216,21 +273,36 @@ after_touch(struct job *j, struct rung *r)
 }
 
 void
+settle_light(void)
+{
+	struct turn_list *l = &shop.turn.starts;
+	size_t i, left = 0;
+
+	for (i = 0; i < l->n; i++) {
+		if (l->item[i]->light)
+			after_start(l->item[i]);
+		else
+			l->item[left++] = l->item[i];
+	}
+	l->n = left;
+}
+
+void
 settle_commit(void)
 {
-	struct rung r = { .n = 0 };
 	struct turn *t = &shop.turn;
 	size_t i;
 
 	for (i = 0; i < t->starts.n; i++)
 		after_start(t->starts.item[i]);
 	for (i = 0; i < t->touched.n; i++)
-		after_touch(t->touched.item[i], &r);
+		after_touch(t->touched.item[i]);
 	for (i = 0; i < t->drops.n; i++) {
-		ring(&r, t->drops.item[i]);
+		tell_change(t->drops.item[i]);
 		log_end(t->drops.item[i]);
 		turn_job_free(t->drops.item[i]);
 	}
+	settle_bells();
 }
 
 /* Before the drops and voided starts are freed: admits may share jobs with both. */
@@ -238,7 +310,6 @@ void
 settle_admits(void)
 {
 	struct turn *t = &shop.turn;
-	struct rung r = { .n = 0 };
 	size_t i;
 
 	for (i = 0; i < t->admits.n; i++) {
@@ -246,7 +317,7 @@ settle_admits(void)
 
 		j->admits = false;
 		if (!j->void_ && j->w.mode == JOB_ASYNC)
-			ring(&r, j);
+			tell_admission(j);
 		if (j->drops || j->starts)
 			continue;
 		if (j->left || j->void_) {

@@ -52,6 +52,8 @@ struct shop {
 	struct job *held;
 	size_t held_n;
 	struct job *later;             /* between two attempts (retry.c) */
+	struct work_job *slips;        /* copies of the rows that follow last_row, to be considered in this turn */
+	size_t slips_n, slips_room;
 	struct conf_pairs warm;        /* runtime → blanks wanted; values are numbers in text */
 	struct instance **graves;      /* gone in this turn */
 	size_t graves_n;

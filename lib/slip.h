@@ -1,0 +1,29 @@
+/*
+ * What the scheduler's bell may carry: copies of rows that the door has committed a moment ago, so that the scheduler need
+ * not read them.  Like news (lib/news.h) they are copies and no more.  Rows get their numbers in the order of their commits,
+ * so whoever reads slips knows by the number whether one is missing, and then reads the ledger instead.
+ */
+#ifndef LIB_SLIP_H
+#define LIB_SLIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct front_job;
+struct work_job;
+
+#define SLIP_MAGIC 0x31504c53u
+/* Of one datagram.  Longer rows are read from the ledger. */
+#define SLIP_MAX (32u * 1024u)
+
+/* Appends to a datagram the job as front_enqueue has inserted it; false, and nothing added, when it does not fit. */
+bool slip_print(struct buf *out, const struct front_job *j);
+/* The row of the next slip of a datagram; 0 when these bytes are none. */
+int64_t slip_row(const char *p, size_t n);
+/* Takes the next slip off a datagram: the job as work_queued would have read it, to be cleared with work_job_clear; false
+ * when these bytes are none. */
+bool slip_next(const char **p, size_t *n, struct work_job *out);
+
+#endif

@@ -1,0 +1,147 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/mem.h"
+#include "lib/slip.h"
+#include "lib/store_front.h"
+#include "lib/store_work.h"
+#include "tests/t.h"
+
+/* Every field that the ledger keeps of a new job, each of its own. */
+static struct front_job
+sample(void)
+{
+	struct front_job j = { .mode = JOB_ASYNC, .author = "did:plc:a", .bundle = "b", .version = "1.0.0", .endpoint = "e",
+		.method = "PUT", .url = "http://x/y", .path = "/p", .query = "q=1", .headers_json = "[[\"a\",\"b\"]]",
+		.body = "bo\0dy", .body_bytes = 5, .caller = "did:plc:c", .client = "192.0.2.7", .bell = "f1-0",
+		.timeout_ms = 1234, .created_at = 5678,
+		.created_mono = 91011 };
+
+	job_nonce(j.id.nonce);
+	return j;
+}
+
+static void
+take(void *arg, struct work_job *w)
+{
+	*(struct work_job *)arg = *w;
+}
+
+TEST(a_slip_says_what_the_ledger_says)
+{
+	struct store *s = t_store();
+	struct front_job j = sample();
+	struct work_job read = { 0 }, told = { 0 };
+	struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+	const char *p;
+	size_t n;
+
+	CHECK_INT(front_enqueue(s, &j, &e), 0);
+	CHECK_INT(work_queued(s, 0, 1, take, &read, &e), 1);
+	CHECK(slip_print(&b, &j));
+	CHECK_INT(slip_row(b.data, b.len), j.id.row);
+	p = b.data;
+	n = b.len;
+	CHECK(slip_next(&p, &n, &told));
+	CHECK_INT(n, 0);
+
+	CHECK_INT(told.id.row, read.id.row);
+	CHECK_STR(told.id.nonce, read.id.nonce);
+	CHECK_INT(told.mode, read.mode);
+	CHECK_INT(told.state, read.state);
+	CHECK_STR(told.author, read.author);
+	CHECK_STR(told.bundle, read.bundle);
+	CHECK_STR(told.version, read.version);
+	CHECK_STR(told.endpoint, read.endpoint);
+	CHECK_STR(told.method, read.method);
+	CHECK_STR(told.caller, read.caller);
+	CHECK_STR(told.client, read.client);
+	CHECK_STR(told.bell, read.bell);
+	CHECK(told.did == NULL && read.did == NULL && told.cid == NULL && read.cid == NULL);
+	CHECK_INT(told.timeout_ms, read.timeout_ms);
+	CHECK_INT(told.created_at, read.created_at);
+	CHECK_INT(told.created_mono, read.created_mono);
+	CHECK_INT(told.attempt, read.attempt);
+	CHECK_INT(told.lease, read.lease);
+	CHECK(told.idempotent == read.idempotent && told.cancel == read.cancel);
+	CHECK_STR(told.url, read.url);
+	CHECK_STR(told.path, read.path);
+	CHECK_STR(told.query, read.query);
+	CHECK_STR(told.headers_json, read.headers_json);
+	CHECK(told.body_bytes == read.body_bytes && memcmp(told.body, read.body, read.body_bytes) == 0);
+	work_job_clear(&told);
+	work_job_clear(&read);
+	buf_clear(&b);
+}
+
+TEST(slips_share_a_bell_and_keep_what_is_not_there)
+{
+	struct front_job j = sample();
+	struct work_job w;
+	struct buf b = BUF_INIT;
+	const char *p;
+	size_t n;
+	int i;
+
+	j.caller = j.bell = NULL;
+	j.body = NULL;
+	j.body_bytes = 0;
+	for (i = 1; i <= 3; i++) {
+		j.id.row = i;
+		CHECK(slip_print(&b, &j));
+	}
+	p = b.data;
+	n = b.len;
+	for (i = 1; slip_next(&p, &n, &w); i++) {
+		CHECK_INT(w.id.row, i);
+		CHECK(w.caller == NULL && w.bell == NULL && w.body == NULL && w.body_bytes == 0);
+		work_job_clear(&w);
+	}
+	CHECK_INT(i, 4);
+	CHECK_INT(n, 0);
+	buf_clear(&b);
+}
+
+TEST(a_long_request_stays_in_the_ledger)
+{
+	struct front_job j = sample();
+	struct buf b = BUF_INIT;
+	char *big = mem_alloc(SLIP_MAX);
+
+	j.id.row = 1;
+	j.body = big;
+	j.body_bytes = SLIP_MAX;
+	CHECK(!slip_print(&b, &j));
+	CHECK_INT(b.len, 0);
+	free(big);
+	buf_clear(&b);
+}
+
+TEST(slips_that_were_cut_or_changed_are_none)
+{
+	struct front_job j = sample();
+	struct work_job w;
+	struct buf b = BUF_INIT;
+	size_t i, n;
+
+	j.id.row = 1;
+	slip_print(&b, &j);
+	for (i = 0; i < b.len; i++)
+		CHECK_INT(slip_row(b.data, i), 0);
+	CHECK_INT(slip_row("!", 1), 0);
+	/* Lengths that lie, one byte after the other: refused or harmless (the sanitizers watch). */
+	for (i = 0; i < 64; i++) {
+		const char *p = b.data;
+		char old = b.data[i];
+
+		b.data[i] = (char)0xff;
+		n = b.len;
+		if (slip_next(&p, &n, &w))
+			work_job_clear(&w);
+		b.data[i] = old;
+	}
+	buf_clear(&b);
+}
