@@ -40,7 +40,7 @@ WORK     = lib/store_work.o lib/store_key.o lib/store_retry.o lib/store_token.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
-WALLS    = backends/backend.o backends/none.o backends/sandbox.o backends/container.o backends/engine.o backends/image.o \
+WALLS    = backends/backend.o backends/walls.o backends/none.o backends/sandbox.o backends/container.o backends/engine.o backends/image.o \
            backends/seccomp.o backends/parts.o backends/permit.o backends/runtime.o lib/child.o
 
 FETCHER  = $(patsubst %.c,%.o,$(wildcard scheduler/fetcher*.c))

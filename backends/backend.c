@@ -8,7 +8,7 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 
-/* In order of strength: `auto` takes the first that works. */
+/* In order of strength: `auto` takes the first that works (walls.c). */
 static const struct backend *const walls[] = { &backend_container, &backend_sandbox, &backend_none };
 #define WALLS (sizeof walls / sizeof walls[0])
 
@@ -53,9 +53,8 @@ is_loopback(const char *host, size_t n)
 	    (n >= 5 && strncmp(host, "[::1]", 5) == 0) || (n == 9 && strncmp(host, "localhost", 9) == 0);
 }
 
-/* Nobody's code from anywhere behind no wall: only where nobody but this machine can call it. */
-static int
-none_allowed(const struct conf *c, struct err *e)
+int
+backend_none_allowed(const struct conf *c, struct err *e)
 {
 	const char *url = c->web.public_url, *host;
 
@@ -69,52 +68,4 @@ none_allowed(const struct conf *c, struct err *e)
 		return err_set(e, ERR_DENIED, "isolation = none with access.mode = open behind web.public_url = %s: everybody "
 		    "could run code here; set an allowlist", url);
 	return 0;
-}
-
-static const struct backend *
-by_name(const struct conf *c, struct err *e)
-{
-	const struct backend *b = backend_named(c->isolation);
-
-	if (b != NULL)
-		return b->probe(c, e) == 0 ? b : NULL;
-	err_set(e, ERR_INPUT, "isolation = %s is not built into this version", c->isolation);
-	return NULL;
-}
-
-static const struct backend *
-strongest(const struct conf *c, struct buf *why, struct err *e)
-{
-	struct buf said = BUF_INIT;
-	size_t i;
-
-	for (i = 0; i < WALLS; i++) {
-		struct err no = ERR_INIT;
-
-		if (walls[i] == &backend_none && !c->dev) {
-			err_set(&no, ERR_DENIED, "it is no isolation: only by name or with --dev");
-		} else if (walls[i]->probe(c, &no) == 0) {
-			buf_clear(&said);
-			return walls[i];
-		}
-		if (walls[i] != &backend_none)
-			buf_fmt(&said, "%s%s: %.200s", said.len > 0 ? "; " : "", walls[i]->name, no.text);
-		if (why != NULL)
-			buf_fmt(why, "%s: %s\n", walls[i]->name, no.text);
-	}
-	err_set(e, ERR_INPUT, "isolation = auto: no wall works here (%s), and none is only chosen by name; use --dev on your own "
-	    "machine, or isolation = none for authors you trust as yourself", said.len > 0 ? said.data : "");
-	buf_clear(&said);
-	return NULL;
-}
-
-const struct backend *
-backend_choose(const struct conf *c, struct buf *why, struct err *e)
-{
-	const struct backend *b;
-
-	b = c->isolation == NULL || strcmp(c->isolation, "auto") == 0 ? strongest(c, why, e) : by_name(c, e);
-	if (b == &backend_none && none_allowed(c, e) != 0)
-		return NULL;
-	return b;
 }

@@ -98,10 +98,8 @@ struct backend { /* all required */
 	int (*sweep)(const struct conf *c, struct err *e);
 };
 
-/* The wall of the config: by name, or the strongest whose probe says 0.  Fails closed: `none` only by name or with
- * c->dev, and then refuses open access on an address that is not loopback (DESIGN 10).  why (may be NULL) gets one line
- * for each wall that was passed over. */
-const struct backend *backend_choose(const struct conf *c, struct buf *why, struct err *e);
+/* Nobody's code from anywhere behind no wall: 0 only where nobody but this machine can call it (DESIGN 10). */
+int backend_none_allowed(const struct conf *c, struct err *e);
 /* In order of strength; NULL past the end. */
 const struct backend *backend_at(size_t i);
 /*

@@ -735,8 +735,6 @@ load_one(struct runtime *r, const struct conf *c, const char *name, const char *
 	} else {
 		r->program = find_program(r->command);
 		find_executor(r);
-		if (r->program == NULL)
-			text_set(&r->missing, mem_fmt("%s is not installed", r->command));
 	}
 	buf_clear(&json);
 	buf_clear(&text);

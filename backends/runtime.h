@@ -26,7 +26,7 @@ struct runtime {
 	struct conf_list prepare; /* commands run in the image at the end of its making */
 	bool scripts;             /* the packages' own scripts run too, for which the image gets a whole small Debian */
 	int concurrency;          /* calls an instance serves at a time, 1 */
-	char *missing;            /* why it cannot run here, NULL when it can */
+	char *missing;            /* why it cannot run here at all, NULL when it can; walls_new adds its own reasons */
 	char *version;            /* filled by the one who asks (runtime_probe), may be NULL */
 };
 

@@ -78,6 +78,9 @@ void table_print(const struct cli *c, const struct table *t, const char *name, c
 void table_print_one(const struct cli *c, const struct table *t, const char *columns);
 void table_json_row(const struct table *t, size_t row, struct buf *out);
 
+/* "container, sandbox": the walls that the scheduler took, out of the rows of desk_runtimes; allocated, NULL: none. */
+char *cli_walls(const struct table *runtimes);
+
 /* Runs a statement into a fresh table; NULL after saying why, *code set. */
 struct table *cli_query(const struct cli *c, struct store *s, const char *statement, const struct desk_arg *args, int *code);
 /* Leaves an order, rings, waits up to 5 s for the scheduler's note and prints it. */

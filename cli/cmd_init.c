@@ -135,11 +135,14 @@ runtime_lines(const struct conf *home, const bool have[], struct buf *out, int *
 	if (c == NULL || (c->runtimes.n > 0 && runtimes_load(&rs, c, false, e) != 0))
 		goto out;
 	for (size_t i = 0; i < rs.n; i++) {
-		const char *missing = rs.item[i].missing;
+		char *none = rs.item[i].program == NULL && rs.item[i].command != NULL ?
+		    mem_fmt("%s is not installed", rs.item[i].command) : NULL;
+		const char *missing = rs.item[i].missing != NULL ? rs.item[i].missing : none;
 
 		buf_fmt(out, "%s%s = %s.ini%s%s\n", missing != NULL ? "# " : "", rs.item[i].name, rs.item[i].name,
 		    missing != NULL ? "   ; " : "", missing != NULL ? missing : "");
 		*works += missing == NULL;
+		free(none);
 	}
 	rc = 0;
 out:

@@ -21,7 +21,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "backends/backend.h"
 #include "backends/runtime.h"
 #include "cli/place.h"
 #include "cli/supervise.h"
@@ -31,13 +30,13 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/store.h"
 
 enum { STOP_DOOR_MS = 5000, STOP_SLACK_MS = 10000, BACKLOG = 1024 };
 
 struct serve {
 	struct cli *cli;
 	struct conf *conf;
-	const struct backend *wall;
 	char *lighttpd_conf, *config; /* config: what the children read */
 	char *systemd;                /* NOTIFY_SOCKET, or NULL */
 	int lock, door;               /* door: the listening FastCGI socket */
@@ -378,11 +377,27 @@ notify(const char *path, const char *text)
 	close(fd);
 }
 
+/* What the scheduler, which is up by now, has chosen; allocated. */
+static char *
+walls_taken(const struct conf *c)
+{
+	struct table *t = table_new();
+	struct store *s = store_open(c->database, STORE_READER, NULL);
+	char *walls = NULL;
+
+	if (s != NULL && desk_query(s, "desk_runtimes", NULL, table_row, t, NULL) == 0)
+		walls = cli_walls(t);
+	store_close(s);
+	table_free(t);
+	return walls != NULL ? walls : mem_str("unknown");
+}
+
 static void
 up(void *arg)
 {
 	struct serve *s = arg;
 	struct buf b = BUF_INIT, url = BUF_INIT;
+	char *wall = walls_taken(s->conf);
 
 	if (s->conf->port != 0)
 		base_url(s->conf, &url);
@@ -392,16 +407,17 @@ up(void *arg)
 		buf_str(&b, "{\"serves\":");
 		buf_json_str(&b, url.data);
 		buf_str(&b, ",\"wall\":");
-		buf_json_str(&b, s->wall->name);
+		buf_json_str(&b, wall);
 		buf_fmt(&b, ",\"pid\":%d}", (int)getpid());
 	} else {
-		buf_fmt(&b, "at-rund serves %s  (wall %s, home %s)", url.data, s->wall->name, s->conf->home);
+		buf_fmt(&b, "at-rund serves %s  (wall %s, home %s)", url.data, wall, s->conf->home);
 		if (s->conf->dev && s->conf->dev_conf.bundles != NULL)
 			buf_fmt(&b, "\nbundles of %s: %s/bundle/local/NAME/latest/ENDPOINT", s->conf->dev_conf.bundles, url.data);
 	}
 	puts(b.data);
 	fflush(stdout);
 	notify(s->systemd, "READY=1");
+	free(wall);
 	buf_clear(&b);
 	buf_clear(&url);
 }
@@ -427,17 +443,10 @@ run(struct serve *s, struct err *e)
 static int
 begin(struct serve *s, struct err *e)
 {
-	struct buf why = BUF_INIT;
 	struct conf *c = s->conf;
 	int level = log_level_parse(c->observability.level);
 
 	log_open("serve", level < 0 ? LOG_INFO : (enum log_level)level, strcmp(c->observability.log_format, "json") == 0);
-	s->wall = backend_choose(c, &why, e);
-	if (s->wall != NULL && why.len > 0)
-		log_info("walls passed over", "why=%s", log_q(why.data));
-	buf_clear(&why);
-	if (s->wall == NULL)
-		return EX_CONFIG;
 	if (prepare(s, e) != 0)
 		return EX_CANTCREAT;
 	if (lock_home(s, e) != 0 || open_door(s, e) != 0)

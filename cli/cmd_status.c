@@ -8,6 +8,8 @@
 #include <sysexits.h>
 
 #include "backends/backend.h"
+#include "backends/runtime.h"
+#include "backends/walls.h"
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -22,7 +24,7 @@ struct facts {
 	bool running;
 	int64_t heartbeat_ms; /* -1: never */
 	int64_t bytes;
-	const char *wall;
+	char *wall;           /* those in use, or that would be */
 	struct buf why;       /* walls passed over, one line each */
 	struct err no_wall;
 };
@@ -46,11 +48,28 @@ size_of(const char *path)
 	return n + (stat(wal, &st) == 0 ? st.st_size : 0);
 }
 
+/* The walls that a scheduler would take now. */
+static void
+would_be(const struct conf *conf, struct facts *f)
+{
+	struct runtimes rs = { NULL, 0 };
+	struct walls *w = NULL;
+	struct buf b = BUF_INIT;
+	const struct backend *wall;
+
+	if (runtimes_load(&rs, conf, false, &f->no_wall) == 0 && (w = walls_new(conf, &rs, &f->no_wall)) != NULL)
+		walls_passed(w, &f->why);
+	for (size_t i = 0; w != NULL && (wall = backend_at(i)) != NULL; i++)
+		if (walls_uses(w, wall))
+			buf_fmt(&b, "%s%s", b.len > 0 ? ", " : "", wall->name);
+	f->wall = b.len > 0 ? buf_take(&b) : NULL;
+	walls_free(w);
+	runtimes_clear(&rs);
+}
+
 static int
 gather(const struct cli *c, const struct conf *conf, struct store *s, struct facts *f, int *code)
 {
-	const struct backend *wall;
-
 	if ((f->runtimes = cli_query(c, s, "desk_runtimes", NULL, code)) == NULL)
 		return -1;
 	if ((f->now = cli_query(c, s, "desk_status", NULL, code)) == NULL ||
@@ -61,10 +80,9 @@ gather(const struct cli *c, const struct conf *conf, struct store *s, struct fac
 	f->running = table_rows(f->now) > 0 && number(f->now, "ended") == 0 && f->heartbeat_ms < FRESH_MS;
 	f->bytes = size_of(conf->database);
 	/* The scheduler's word goes first: --dev may have let it choose what this command would not. */
-	for (size_t i = 0; f->running && f->wall == NULL && i < table_rows(f->runtimes); i++)
-		f->wall = table_cell(f->runtimes, i, "wall");
-	if (f->wall == NULL && (wall = backend_choose(conf, &f->why, &f->no_wall)) != NULL)
-		f->wall = wall->name;
+	f->wall = f->running ? cli_walls(f->runtimes) : NULL;
+	if (f->wall == NULL)
+		would_be(conf, f);
 	return 0;
 }
 

@@ -493,3 +493,23 @@ cli_order(const struct cli *c, const struct conf *conf, struct store *s, const c
 	free(note);
 	return done ? 0 : EX_TEMPFAIL;
 }
+
+char *
+cli_walls(const struct table *runtimes)
+{
+	struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < table_rows(runtimes); i++) {
+		const char *wall = table_cell(runtimes, i, "wall");
+		bool said = false;
+
+		for (size_t k = 0; wall != NULL && k < i && !said; k++) {
+			const char *before = table_cell(runtimes, k, "wall");
+
+			said = before != NULL && strcmp(before, wall) == 0;
+		}
+		if (wall != NULL && !said)
+			buf_fmt(&b, "%s%s", b.len > 0 ? ", " : "", wall);
+	}
+	return b.len > 0 ? buf_take(&b) : NULL;
+}

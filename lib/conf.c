@@ -46,10 +46,12 @@ enum type {
 	T_RULES,    /* of lib/egress.h */
 	T_NETS,
 	T_GRANT_PATHS, /* of lib/grant.h */
-	T_GRANT_NAMES, /* to here */
+	T_GRANT_NAMES,
+	T_GRANT_WALLS, /* to here */
 	T_RESOLVER, /* char *: address or address:port */
 	T_FILES,    /* struct conf_pairs: NAME = file; the key of the table is "" */
 	T_COUNTS,   /* struct conf_pairs: warm.NAME = number; the key of the table is "warm." */
+	T_WALLS,    /* struct conf_pairs: NAME = wall; the key of the table is "" */
 };
 
 struct key {
@@ -105,6 +107,10 @@ static const struct key keys[] = {
 	TEXT("callers", "allowlist", T_DIDS, callers.allowlist, NULL, "DIDs that may call, in every mode", NULL),
 	TEXT("callers", "blocklist", T_DIDS, callers.blocklist, NULL, "DIDs that may never call, in every mode", NULL),
 	TEXT("callers", "list", T_LIST_URI, callers.list, NULL, "at:// URI of an app.bsky.graph.list (mode = list)", NULL),
+
+	TEXT("isolation", "authors", T_GRANT_WALLS, walls.authors, NULL,
+	    "walls around what an author wrote, or one bundle, whatever else is said", NULL),
+	TEXT("isolation", "", T_WALLS, walls.runtimes, NULL, "the wall around bundles of a runtime, instead of isolation", NULL),
 
 	TEXT("runtimes", "", T_FILES, runtimes, NULL,
 	    "runtimes offered: NAME = definition, a .ini or .nix file, relative to the runtimes directory of the home",
@@ -252,11 +258,18 @@ field(const struct conf *c, const struct key *k)
 	return (char *)(uintptr_t)c + k->at;
 }
 
+/* Keys whose last part is a runtime's name. */
+static bool
+is_open(const struct key *k)
+{
+	return k->type == T_FILES || k->type == T_COUNTS || k->type == T_WALLS;
+}
+
 /* "limits.timeout", "pool.warm.NAME". */
 static void
 full_name(const struct key *k, struct buf *out)
 {
-	bool open = k->type == T_FILES || k->type == T_COUNTS;
+	bool open = is_open(k);
 
 	buf_fmt(out, "%s%s%s%s", k->section, k->section[0] != '\0' ? "." : "", k->name, open ? "NAME" : "");
 }
@@ -303,6 +316,8 @@ expectation(const struct key *k, struct buf *out)
 		[T_RULES] = "hosts: [\"api.example.com\", \"*.example.org:8443\"]",
 		[T_NETS] = "networks: [\"10.1.0.0/16\", \"fd00::/8\"]",
 		[T_GRANT_PATHS] = "who and an absolute path, none of the system's own: [\"did:plc:… /srv/data\", \"did:plc:…/name /srv/x\"]",
+		[T_GRANT_WALLS] = "who and a wall: [\"did:plc:… container\", \"did:plc:…/name none\"]",
+		[T_WALLS] = "one of auto, none, sandbox, container, firecracker",
 		[T_GRANT_NAMES] = "who and a variable's name: [\"* REGION\", \"did:plc:…/name TOKEN\"]",
 		[T_RESOLVER] = "an address such as 192.0.2.53, 192.0.2.53:5353 or \"[2001:db8::53]:5353\"",
 		[T_FILES] = "the file of a runtime definition, NAME.ini or NAME.nix",
@@ -419,6 +434,14 @@ is_resolver(const char *s)
 }
 
 static bool
+is_word(const char *const *words, const char *v)
+{
+	while (*words != NULL && strcmp(*words, v) != 0)
+		words++;
+	return *words != NULL;
+}
+
+static bool
 fits(const struct key *k, const char *v)
 {
 	struct egress_rule rule;
@@ -455,6 +478,10 @@ fits(const struct key *k, const char *v)
 		return grant_is_path(v);
 	case T_GRANT_NAMES:
 		return grant_is_name(v);
+	case T_GRANT_WALLS:
+		return grant_is_for(v) && is_word(isolations, grant_what(v));
+	case T_WALLS:
+		return is_word(isolations, v);
 	case T_PATH:
 	case T_PROGRAM:
 	case T_FILES:
@@ -612,7 +639,7 @@ set_list(struct parse *p, const struct key *k, const char *v, bool in_list)
 	char *copy = mem_str(v), *save = NULL;
 	const char *why = NULL;
 
-	if (in_list || k->type == T_GRANT_PATHS || k->type == T_GRANT_NAMES) {
+	if (in_list || (k->type >= T_GRANT_PATHS && k->type <= T_GRANT_WALLS)) {
 		if (!fits(k, v))
 			why = refuse(p, k, v);
 		else
@@ -633,7 +660,7 @@ out:
 static bool
 is_list(const struct key *k)
 {
-	return k->type >= T_DIDS && k->type <= T_GRANT_NAMES;
+	return k->type >= T_DIDS && k->type <= T_GRANT_WALLS;
 }
 
 static const char *
@@ -661,7 +688,7 @@ set(struct parse *p, const struct key *k, const char *name, const char *v, bool 
 		expectation(k, &p->why);
 		return p->why.data;
 	}
-	if (k->type == T_FILES || k->type == T_COUNTS)
+	if (is_open(k))
 		return set_pair(p, k, name + strlen(k->name), v);
 	return set_scalar(&p->l->conf, k, v) ? NULL : refuse(p, k, v);
 }
@@ -671,7 +698,7 @@ find(const char *section, const char *name)
 {
 	for (int i = 0; i < KEYS; i++) {
 		const struct key *k = &keys[i];
-		bool open = k->type == T_FILES || k->type == T_COUNTS;
+		bool open = is_open(k);
 
 		if (strcmp(k->section, section) != 0)
 			continue;
@@ -759,7 +786,7 @@ on_value(void *arg, int line, const char *section, const char *name, const char 
 		return unknown_key(p, section, name);
 	why = set(p, k, name, value, in_list);
 	if (why == NULL && p->l->from[k - keys] == NULL) {
-		bool several = k->type == T_FILES || k->type == T_COUNTS;
+		bool several = is_open(k);
 
 		p->l->from[k - keys] = several ? mem_str(p->name) : mem_fmt("%s:%d", p->name, line);
 	}
@@ -870,7 +897,8 @@ value_clear(struct conf *c, const struct key *k)
 	case T_RULES:
 	case T_NETS:
 	case T_GRANT_PATHS:
-	case T_GRANT_NAMES: {
+	case T_GRANT_NAMES:
+	case T_GRANT_WALLS: {
 		struct conf_list *l = field(c, k);
 
 		for (size_t i = 0; i < l->n; i++)
@@ -880,7 +908,8 @@ value_clear(struct conf *c, const struct key *k)
 		break;
 	}
 	case T_FILES:
-	case T_COUNTS: {
+	case T_COUNTS:
+	case T_WALLS: {
 		struct conf_pairs *l = field(c, k);
 
 		for (size_t i = 0; i < l->n; i++) {
@@ -950,7 +979,7 @@ from_environment(struct parse *p, struct err *e)
 		const char *value, *why;
 		char *name;
 
-		if (k->type == T_FILES || k->type == T_COUNTS)
+		if (is_open(k))
 			continue;
 		name = mem_fmt("AT_RUND_%s%s%s", k->section, k->section[0] != '\0' ? "_" : "", k->name);
 		for (char *s = name; *s != '\0'; s++)
@@ -1157,7 +1186,8 @@ value_text(const struct conf *c, const struct key *k, struct buf *out)
 	case T_RULES:
 	case T_NETS:
 	case T_GRANT_PATHS:
-	case T_GRANT_NAMES: {
+	case T_GRANT_NAMES:
+	case T_GRANT_WALLS: {
 		const struct conf_list *l = at;
 
 		buf_char(out, '[');
@@ -1168,6 +1198,7 @@ value_text(const struct conf *c, const struct key *k, struct buf *out)
 	}
 	case T_FILES:
 	case T_COUNTS:
+	case T_WALLS:
 		break;
 	default:
 		if (*(char *const *)at != NULL)
@@ -1190,7 +1221,7 @@ value_json(const struct conf *c, const struct key *k, struct buf *out)
 			buf_json_str(out, l->item[i]);
 		}
 		buf_char(out, ']');
-	} else if (k->type == T_FILES || k->type == T_COUNTS) {
+	} else if (is_open(k)) {
 		const struct conf_pairs *l = at;
 
 		buf_char(out, '{');
@@ -1220,7 +1251,7 @@ show_line(const struct conf *c, const struct key *k, const char *from, struct bu
 	size_t start = out->len, width;
 	const struct conf_pairs *p = field(c, k);
 
-	if (k->type == T_FILES || k->type == T_COUNTS) {
+	if (is_open(k)) {
 		for (size_t i = 0; i < p->n; i++)
 			buf_fmt(out, "%s.%s%s = %s  (%s)\n", k->section, k->name, p->item[i].key, p->item[i].value, from);
 		if (p->n > 0)
@@ -1275,7 +1306,7 @@ conf_template(struct buf *out)
 	    "# `at-rund config check` reads it through.\n\n");
 	for (int i = 0; i < KEYS; i++) {
 		const struct key *k = &keys[i];
-		bool open = k->type == T_FILES || k->type == T_COUNTS;
+		bool open = is_open(k);
 
 		if (k->sample == NULL)
 			continue;

@@ -44,6 +44,7 @@ struct conf {
 	struct { char *mode; struct conf_list allowlist, blocklist; char *list; } access;
 	struct { char *mode; struct conf_list allowlist, blocklist; char *list; } callers;
 	struct conf_pairs runtimes; /* name → definition file */
+	struct { struct conf_list authors; struct conf_pairs runtimes; } walls; /* [isolation]: "WHO wall"; runtime → wall */
 
 	struct {
 		int64_t timeout;                         /* 30s: whole budget of a call */

@@ -32,6 +32,12 @@ is_who(const char *s)
 }
 
 bool
+grant_is_for(const char *entry)
+{
+	return is_who(entry);
+}
+
+bool
 grant_is_path(const char *entry)
 {
 	const char *p = grant_what(entry);
@@ -103,4 +109,15 @@ grant_name(const struct conf_list *entries, const char *author, const char *name
 		if (is_for(entries->item[i], author, name) && strcmp(grant_what(entries->item[i]), variable) == 0)
 			return true;
 	return false;
+}
+
+const char *
+grant_find(const struct conf_list *entries, const char *author, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < entries->n; i++)
+		if (is_for(entries->item[i], author, name))
+			return grant_what(entries->item[i]);
+	return NULL;
 }

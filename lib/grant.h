@@ -17,6 +17,10 @@ bool grant_is_name(const char *entry);
 /* The path of the entry that gives the bundle this path or one above it; NULL: none does. */
 const char *grant_path(const struct conf_list *entries, const char *author, const char *name, const char *path);
 bool grant_name(const struct conf_list *entries, const char *author, const char *name, const char *variable);
+/* Does the entry begin with a WHO? */
+bool grant_is_for(const char *entry);
+/* The WHAT of the first entry for this bundle, NULL: none is. */
+const char *grant_find(const struct conf_list *entries, const char *author, const char *name);
 /* Of an entry that is one. */
 const char *grant_what(const char *entry);
 

@@ -142,7 +142,10 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
 	if (ep == NULL && !b->any_endpoint)
 		return err_named(e, ERR_NOTFOUND, "EndpointNotFound", "the bundle %s has no endpoint '%s'", code->name,
 		    endpoint);
-	if (backend_permit(r->wall, r->conf, &wanted, e) != 0)
+	if (code->wall == NULL)
+		return err_named(e, ERR_INTERNAL, "NoWall", "the wall that the operator wants around it does not stand here: %.300s",
+		    code->no_wall.text);
+	if (backend_permit(code->wall, r->conf, &wanted, e) != 0)
 		return -1;
 	fill_timeout(r->conf, b, ep, job_timeout_ms, out);
 	fill_turn(r->conf, b, ep, out);

@@ -9,7 +9,6 @@
 
 #include "lib/access.h"
 
-struct backend;
 struct bundle;
 struct code;
 struct conf;
@@ -20,7 +19,6 @@ struct runtimes;
 struct admit_rules {
 	const struct conf *conf;
 	const struct runtimes *runtimes;
-	const struct backend *wall;
 };
 
 /* What an admitted job may spend. */

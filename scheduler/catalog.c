@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/backend.h"
 #include "backends/runtime.h"
 #include "lib/bundle.h"
 #include "lib/clock.h"
@@ -40,7 +41,7 @@ struct catalog {
 	const struct conf *conf;
 	const struct runtimes *runtimes;
 	struct store *store;
-	void (*key)(const struct code *, char **);
+	void (*key)(struct code *);
 	struct name *names[BUCKETS];
 	struct code *codes[BUCKETS];
 	size_t name_count;
@@ -76,6 +77,12 @@ const char *
 code_runtime_name(const struct code *c)
 {
 	return c->runtime != NULL ? c->runtime->name : NULL;
+}
+
+const char *
+code_wall_name(const struct code *c)
+{
+	return c->wall != NULL ? c->wall->name : NULL;
 }
 
 static size_t
@@ -251,12 +258,12 @@ catalog_settle(struct catalog *c, struct code *code, struct err *e)
 	}
 	code->entry = mem_str(entry);
 	if (c->key != NULL && code->runtime != NULL)
-		c->key(code, &code->key);
+		c->key(code);
 	return 0;
 }
 
 void
-catalog_set_key(struct catalog *c, void (*key)(const struct code *code, char **out))
+catalog_set_key(struct catalog *c, void (*key)(struct code *code))
 {
 	c->key = key;
 }

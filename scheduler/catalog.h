@@ -13,6 +13,7 @@
 
 #include "lib/err.h"
 
+struct backend;
 struct bundle;
 struct conf;
 struct fetcher_answer;
@@ -29,7 +30,9 @@ struct code {
 	char *entry;                   /* relative to dir */
 	struct bundle *bundle;
 	const struct runtime *runtime; /* NULL: not offered here */
-	char *key;                     /* the wall's key: which blanks may take it */
+	const struct backend *wall;    /* around it; NULL: none stands, no_wall says why */
+	struct err no_wall;
+	char *key;                     /* wall and what of it must be known at the start: which blanks may take it */
 	bool local;                    /* of [dev] bundles: dir is a copy that goes with it */
 	struct code *next;             /* in its hash chain */
 
@@ -46,6 +49,7 @@ struct code {
 void code_unref(struct code *c); /* NULL is fine */
 struct code *code_ref(struct code *c);
 const char *code_runtime_name(const struct code *c);
+const char *code_wall_name(const struct code *c); /* NULL: none */
 
 enum catalog_found { CATALOG_MISSING, CATALOG_FRESH, CATALOG_STALE };
 
@@ -75,7 +79,7 @@ void catalog_adopt(struct catalog *c, struct code *code);
 struct code *catalog_peek(struct catalog *c, const char *cid);
 /* Finds the entry file, the runtime and the wall's key; ERR_INPUT "InvalidBundle" when there is no entry. */
 int catalog_settle(struct catalog *c, struct code *code, struct err *e);
-void catalog_set_key(struct catalog *c, void (*key)(const struct code *code, char **out));
+void catalog_set_key(struct catalog *c, void (*key)(struct code *code)); /* fills wall and key */
 /* Lets codes go that nobody uses; call now and then. */
 void catalog_tidy(struct catalog *c);
 

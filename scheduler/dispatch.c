@@ -25,6 +25,7 @@
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
+#include "backends/walls.h"
 #include "lib/bell.h"
 #include "lib/buf.h"
 #include "lib/clock.h"
@@ -371,13 +372,12 @@ dispatch_order_done(int64_t id, const char *note)
 }
 
 static void
-code_key(const struct code *code, char **out)
+code_key(struct code *code)
 {
 	const struct task wanted = { .runtime = code->runtime, .bundle = code->bundle, .author = code->did, .name = code->name };
-	struct buf b = BUF_INIT;
 
-	shop.s.wall->key(shop.conf, &wanted, &b);
-	*out = buf_take(&b);
+	code->wall = walls_of(shop.s.walls, code->runtime, code->did, code->name, &code->no_wall);
+	code->key = code->wall != NULL ? instance_key_of(code->wall, &wanted) : NULL;
 }
 
 /* Lanes with jobs that an earlier run admitted: refill reads them. */
@@ -409,6 +409,19 @@ warm_from_conf(void)
 	}
 }
 
+/* Only a wall that has nothing inside has a gate. */
+static bool
+any_closed(const struct walls *w)
+{
+	const struct backend *b;
+	size_t i;
+
+	for (i = 0; (b = backend_at(i)) != NULL; i++)
+		if (b->closed && walls_uses(w, b))
+			return true;
+	return false;
+}
+
 static int64_t
 lease_until(const struct job *j)
 {
@@ -422,7 +435,6 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.s = *s;
 	shop.conf = s->conf;
 	shop.turn.run = s->run;
-	shop.turn.wall = s->wall->name;
 	shop.turn.lease_until = lease_until;
 	shop.wait.author_most = s->conf->limits.author_running;
 	shop.look = shop.orders = true;
@@ -431,7 +443,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	if (s->conf->dev && s->conf->dev_conf.bundles != NULL)
 		shop.dev = dev_new(s->conf, s->runtimes, shop.catalog);
 	shop.exits = exits_new(s->conf, s->program, &events_of_exits, NULL);
-	instance_setup(s->conf, s->wall, shop.exits, &events);
+	instance_setup(s->conf, shop.exits, &events);
 	shop.bell = bell_listen(s->conf->run_dir, BELL_SCHEDULER, e);
 	shop.ringer = bell_ringer();
 	if (shop.bell < 0 || shop.ringer < 0)
@@ -440,7 +452,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.fetch = fetch_new(s->conf, s->program);
 	if (fetch_start(shop.fetch, e) != 0)
 		return -1;
-	if (s->wall->closed && exits_start(shop.exits, e) != 0)
+	if (any_closed(s->walls) && exits_start(shop.exits, e) != 0)
 		return -1;
 	shop.people = people_new(s->conf, shop.fetch, intake_person);
 	shop.seen = seen_new();

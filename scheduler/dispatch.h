@@ -9,16 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct backend;
 struct conf;
 struct err;
 struct runtimes;
 struct store;
+struct walls;
 
 struct dispatch_setup {
 	const struct conf *conf;
 	const struct runtimes *runtimes;
-	const struct backend *wall;
+	const struct walls *walls;
 	struct store *store;
 	int64_t run;         /* work_run_start */
 	const char *program; /* our own executable, for the fetcher's role */

@@ -52,6 +52,7 @@ struct call {
 struct instance {
 	int64_t n, id;
 	enum instance_state state;
+	const struct backend *wall;
 	const struct runtime *runtime;
 	struct code *code;
 	char *dir, *key, *version;
@@ -79,15 +80,13 @@ struct instance {
 };
 
 static const struct conf *conf;
-static const struct backend *wall;
 static struct exits *exits;
 static const struct instance_events *on;
 
 void
-instance_setup(const struct conf *c, const struct backend *w, struct exits *x, const struct instance_events *events)
+instance_setup(const struct conf *c, struct exits *x, const struct instance_events *events)
 {
 	conf = c;
-	wall = w;
 	exits = x;
 	on = events;
 }
@@ -574,16 +573,26 @@ on_load_late(void *arg)
 	on->broken(i, &why);
 }
 
+char *
+instance_key_of(const struct backend *wall, const struct task *t)
+{
+	struct buf key = BUF_INIT;
+
+	buf_fmt(&key, "%s:", wall->name);
+	wall->key(conf, t, &key);
+	return buf_take(&key);
+}
+
 struct instance *
-instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *e)
+instance_new(int64_t n, const struct backend *wall, const struct runtime *r, struct code *code, struct err *e)
 {
 	struct instance *i = mem_alloc(sizeof *i);
 	struct task t = { .instance = n, .runtime = r };
 	struct plan plan = { 0 };
-	struct buf key = BUF_INIT;
 	int k, rc = -1;
 
 	i->n = n;
+	i->wall = wall;
 	i->runtime = r;
 	i->listen_fd = i->fd = i->out_voice.fd = i->err_voice.fd = -1;
 	i->dir = mem_fmt("%s/i/%lld", conf->run_dir, (long long)n);
@@ -598,8 +607,7 @@ instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *
 		t.author = code->did;
 		t.name = code->name;
 	}
-	wall->key(conf, &t, &key);
-	i->key = buf_take(&key);
+	i->key = instance_key_of(wall, &t);
 	if (site_make(i->dir, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0)
 		goto out;
 	i->gate = plan.gate;
@@ -637,7 +645,7 @@ instance_free(struct instance *i)
 	account_free(i->account);
 	if (i->gate)
 		exits_drop(exits, i->n);
-	wall->clean(conf, &t);
+	i->wall->clean(conf, &t);
 	code_unref(i->code);
 	buf_clear(&i->in);
 	buf_clear(&i->out);
@@ -875,6 +883,12 @@ const struct runtime *
 instance_runtime(const struct instance *i)
 {
 	return i->runtime;
+}
+
+const struct backend *
+instance_wall(const struct instance *i)
+{
+	return i->wall;
 }
 
 const char *

@@ -23,6 +23,7 @@ struct exits;
 struct instance;
 struct job;
 struct runtime;
+struct task;
 
 enum instance_state {
 	INSTANCE_STARTING,
@@ -52,10 +53,12 @@ struct instance_events {
 };
 
 /* Once, before the first instance.  exits: for walls with a gate; NULL when there is none. */
-void instance_setup(const struct conf *c, const struct backend *wall, struct exits *exits, const struct instance_events *events);
+void instance_setup(const struct conf *c, struct exits *exits, const struct instance_events *events);
 
 /* Makes the directory run/i/N and its socket and starts the process.  code: what its permissions are for, NULL: blank. */
-struct instance *instance_new(int64_t n, const struct runtime *r, struct code *code, struct err *e);
+struct instance *instance_new(int64_t n, const struct backend *wall, const struct runtime *r, struct code *code, struct err *e);
+/* The key of an instance for this task: blanks with the key of a bundle may take it.  Allocated. */
+char *instance_key_of(const struct backend *wall, const struct task *t);
 /* After gone only. */
 void instance_free(struct instance *i);
 
@@ -79,6 +82,7 @@ int instance_free_places(const struct instance *i); /* of a warm one */
 int instance_busy(const struct instance *i);        /* calls under way, also abandoned ones */
 struct code *instance_code(const struct instance *i); /* bound to, NULL: blank */
 const struct runtime *instance_runtime(const struct instance *i);
+const struct backend *instance_wall(const struct instance *i);
 const char *instance_key(const struct instance *i);   /* the wall's key it was started with */
 int64_t instance_number(const struct instance *i);    /* N of run/i/N */
 int64_t instance_ledger_id(const struct instance *i);

@@ -65,7 +65,7 @@ is_his(const struct job *j)
 static int
 admit(struct job *j, struct err *e)
 {
-	struct admit_rules rules = { shop.conf, shop.s.runtimes, shop.s.wall };
+	struct admit_rules rules = { shop.conf, shop.s.runtimes };
 	struct admission a;
 
 	if (admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0)

@@ -19,6 +19,7 @@
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
+#include "backends/walls.h"
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -255,7 +256,7 @@ put_mime(const struct runtime *r, struct buf *out)
 }
 
 static int
-write_runtimes(struct store *s, const struct runtimes *rs, const struct backend *wall, struct err *e)
+write_runtimes(struct store *s, const struct runtimes *rs, const struct walls *walls, struct err *e)
 {
 	struct buf mime = BUF_INIT;
 	size_t i;
@@ -266,10 +267,13 @@ write_runtimes(struct store *s, const struct runtimes *rs, const struct backend 
 	rc = work_runtimes_clear(s, e);
 	for (i = 0; i < rs->n && rc == 0; i++) {
 		const struct runtime *r = &rs->item[i];
+		const struct backend *wall;
+		struct err why = ERR_INIT;
 
 		buf_reset(&mime);
 		put_mime(r, &mime);
-		rc = work_runtime_put(s, r->name, mime.data, r->version, r->missing == NULL ? wall->name : NULL, r->missing,
+		wall = r->missing == NULL ? walls_of(walls, r, NULL, NULL, &why) : NULL;
+		rc = work_runtime_put(s, r->name, mime.data, r->version, wall != NULL ? wall->name : NULL, r->missing,
 		    r->concurrency, e);
 		if (r->missing != NULL)
 			log_warn("runtime is missing", "name=%s why=%s", r->name, log_q(r->missing));
@@ -282,18 +286,35 @@ write_runtimes(struct store *s, const struct runtimes *rs, const struct backend 
 	return 0;
 }
 
-static const struct backend *
-choose_wall(const struct conf *c, struct err *e)
+static struct walls *
+choose_walls(const struct conf *c, struct runtimes *rs, struct err *e)
 {
 	struct buf why = BUF_INIT;
-	const struct backend *wall = backend_choose(c, &why, e);
-	char *line, *rest = why.data;
+	struct walls *walls = walls_new(c, rs, e);
+	char *line, *rest;
 
+	if (walls == NULL)
+		return NULL;
+	walls_passed(walls, &why);
+	rest = why.data;
 	while (rest != NULL && (line = strsep(&rest, "\n")) != NULL)
 		if (*line != '\0')
 			log_info("wall passed over", "why=%s", log_q(line));
 	buf_clear(&why);
-	return wall;
+	return walls;
+}
+
+/* "container, sandbox" */
+static void
+put_walls(const struct walls *w, struct buf *out)
+{
+	const struct backend *b;
+	size_t i;
+
+	for (i = 0; (b = backend_at(i)) != NULL; i++)
+		if (walls_uses(w, b))
+			buf_fmt(out, "%s%s", out->len > 0 ? "," : "", b->name);
+	buf_str(out, "");
 }
 
 static int
@@ -338,15 +359,16 @@ farewell(struct store *s, int64_t run)
 }
 
 static int
-work(const struct conf *c, struct store *s, const struct runtimes *rs, const struct backend *wall, const char *program)
+work(const struct conf *c, struct store *s, const struct runtimes *rs, const struct walls *walls, const char *program)
 {
-	struct dispatch_setup setup = { .conf = c, .runtimes = rs, .wall = wall, .store = s, .program = program,
+	struct dispatch_setup setup = { .conf = c, .runtimes = rs, .walls = walls, .store = s, .program = program,
 		.alive = alive };
+	struct buf names = BUF_INIT;
 	struct err e = ERR_INIT;
 	int rc = EX_SOFTWARE;
 
-	if (work_run_start(s, &setup.run, &e) != 0 || recover_kill(c, s, setup.run, &e) != 0 ||
-	    recover_jobs(s, setup.run, &e) != 0 || write_runtimes(s, rs, wall, &e) != 0)
+	if (work_run_start(s, &setup.run, &e) != 0 || recover_kill(c, walls, s, setup.run, &e) != 0 ||
+	    recover_jobs(s, setup.run, &e) != 0 || write_runtimes(s, rs, walls, &e) != 0)
 		return fail(&e, rc);
 	if (loop_open(&e) != 0 || spawn_open(&e) != 0 || watch_signals(&e) != 0)
 		return fail(&e, EX_OSERR);
@@ -354,11 +376,13 @@ work(const struct conf *c, struct store *s, const struct runtimes *rs, const str
 	if (dispatch_open(&setup, &e) != 0) {
 		fail(&e, rc);
 	} else {
-		log_info("started", "run=%lld wall=%s sqlite=%s landlock=%d dev=%d", (long long)setup.run, wall->name,
+		put_walls(walls, &names);
+		log_info("started", "run=%lld wall=%s sqlite=%s landlock=%d dev=%d", (long long)setup.run, names.data,
 		    store_library_version(), spawn_landlock_abi(), c->dev);
 		ready();
 		rc = loop_run(dispatch_turn, NULL, &e) == 0 ? EX_OK : fail(&e, EX_OSERR);
 	}
+	buf_clear(&names);
 	dispatch_close();
 	spawn_close();
 	loop_forget(signal_fd);
@@ -371,7 +395,7 @@ int
 main(int argc, char **argv)
 {
 	struct options o = { NULL, NULL, NULL, false };
-	const struct backend *wall = NULL;
+	struct walls *walls = NULL;
 	struct runtimes rs = { NULL, 0 };
 	struct store *s = NULL;
 	struct err e = ERR_INIT;
@@ -389,7 +413,8 @@ main(int argc, char **argv)
 	}
 	open_log(c, "scheduler");
 	program = own_program();
-	if (admit_modes(c, &e) != 0 || (wall = choose_wall(c, &e)) == NULL || runtimes_load(&rs, c, true, &e) != 0)
+	if (admit_modes(c, &e) != 0 || runtimes_load(&rs, c, true, &e) != 0 ||
+	    (walls = choose_walls(c, &rs, &e)) == NULL)
 		rc = fail(&e, EX_CONFIG);
 	else if (program == NULL || make_dirs(c, &e) != 0)
 		rc = fail(&e, EX_CANTCREAT);
@@ -398,9 +423,10 @@ main(int argc, char **argv)
 	else if ((s = store_open(c->database, STORE_WORK, &e)) == NULL)
 		rc = fail(&e, strcmp(e.name, STORE_UNUSABLE) == 0 ? EX_DATAERR : EX_SOFTWARE);
 	else
-		rc = work(c, s, &rs, wall, program);
+		rc = work(c, s, &rs, walls, program);
 	if (s != NULL)
 		store_close(s);
+	walls_free(walls);
 	runtimes_clear(&rs);
 	conf_free(c);
 	free(program);

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "backends/backend.h"
+#include "backends/backend.h"
 #include "backends/runtime.h"
+#include "backends/walls.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/store.h"
@@ -182,7 +184,7 @@ instance_row(struct instance *i, struct err *e)
 
 	if (store_begin(shop.s.store, false, e) != 0)
 		return -1;
-	if (work_instance_new(shop.s.store, shop.s.run, instance_runtime(i)->name, shop.s.wall->name, pid, started,
+	if (work_instance_new(shop.s.store, shop.s.run, instance_runtime(i)->name, instance_wall(i)->name, pid, started,
 	    clock_wall_ms(), &id, e) != 0 || store_commit(shop.s.store, e) != 0) {
 		store_rollback(shop.s.store);
 		return -1;
@@ -194,10 +196,10 @@ instance_row(struct instance *i, struct err *e)
 }
 
 static bool
-start_instance(const struct runtime *r, struct code *code)
+start_instance(const struct backend *wall, const struct runtime *r, struct code *code)
 {
 	struct err e = ERR_INIT;
-	struct instance *i = instance_new(++shop.last_instance_dir, r, code, &e);
+	struct instance *i = instance_new(++shop.last_instance_dir, wall, r, code, &e);
 
 	if (i == NULL) {
 		log_error("instance does not start", "runtime=%s why=%s", r->name, log_q(e.text));
@@ -263,7 +265,7 @@ try_grow(void *arg, struct waiting *w)
 		x->state = INSTANCE_ENDING;
 		instance_stop(x->instance, "made room for another bundle");
 	}
-	start_instance(code->runtime, code);
+	start_instance(code->wall, code->runtime, code);
 	return true; /* also when it failed: whoever waited may have been told so, and w be gone */
 }
 
@@ -323,10 +325,11 @@ place_blanks(void)
 	shop.new_blanks = false;
 	for (i = 0; i < shop.s.runtimes->n; i++) {
 		const struct runtime *r = &shop.s.runtimes->item[i];
+		const struct backend *wall = r->missing == NULL ? walls_of(shop.s.walls, r, NULL, NULL, NULL) : NULL;
 		int want = wanted_blanks(r->name);
 
-		while (r->missing == NULL && pool_blanks(&shop.pool, r) < want && pool_live(&shop.pool) < shop.conf->pool.max)
-			if (!start_instance(r, NULL))
+		while (wall != NULL && pool_blanks(&shop.pool, r) < want && pool_live(&shop.pool) < shop.conf->pool.max)
+			if (!start_instance(wall, r, NULL))
 				return;
 	}
 }

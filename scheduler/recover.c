@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backends/backend.h"
+#include "backends/walls.h"
 #include "lib/bundle.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -23,7 +25,8 @@
 #include "lib/store_work.h"
 #include "scheduler/spawn.h"
 
-#define DYING_MS 2000
+#define DYING_MS    2000
+#define WALLS_KNOWN 8
 
 int
 recover_lock(const struct conf *c, int *fd, struct err *e)
@@ -58,6 +61,7 @@ struct leftovers {
 	pid_t *pid; /* killed; 0: was gone */
 	size_t n;
 	int killed;
+	bool wall[WALLS_KNOWN]; /* an instance lived behind it */
 };
 
 static void
@@ -72,8 +76,10 @@ leftover(void *arg, int64_t id, const char *wall, int64_t pid, int64_t pid_start
 {
 	struct leftovers *l = arg;
 	bool alive = pid > 1 && pid_start > 0 && spawn_pid_start((pid_t)pid) == pid_start;
+	size_t i;
 
-	(void)wall;
+	for (i = 0; i < WALLS_KNOWN && backend_at(i) != NULL; i++)
+		l->wall[i] |= wall != NULL && strcmp(backend_at(i)->name, wall) == 0;
 	if (alive) {
 		kill_group((pid_t)pid);
 		l->killed++;
@@ -141,6 +147,27 @@ wait_dead(const struct conf *c)
 		nanosleep(&pause, NULL);
 }
 
+/* What lies outside of the instances' directories and processes of ours: containers.  Walls that are in use now, too: an
+ * instance may have been started and not been written down. */
+static int
+sweep(const struct conf *c, const struct walls *w, const struct leftovers *l)
+{
+	const struct backend *b;
+	int all = 0;
+	size_t i;
+
+	for (i = 0; i < WALLS_KNOWN && (b = backend_at(i)) != NULL; i++) {
+		struct err e = ERR_INIT;
+		int n = l->wall[i] || walls_uses(w, b) ? b->sweep(c, &e) : 0;
+
+		if (n < 0)
+			log_warn("leftovers stay", "wall=%s why=%s", b->name, log_q(e.text));
+		else
+			all += n;
+	}
+	return all;
+}
+
 static int
 clear_dir(const struct conf *c, struct err *e)
 {
@@ -154,9 +181,9 @@ clear_dir(const struct conf *c, struct err *e)
 }
 
 int
-recover_kill(const struct conf *c, struct store *s, int64_t run, struct err *e)
+recover_kill(const struct conf *c, const struct walls *w, struct store *s, int64_t run, struct err *e)
 {
-	struct leftovers l = { NULL, NULL, 0, 0 };
+	struct leftovers l = { .n = 0 };
 	int64_t now = clock_wall_ms();
 	size_t i;
 	int rc = -1;
@@ -165,6 +192,7 @@ recover_kill(const struct conf *c, struct store *s, int64_t run, struct err *e)
 		goto out;
 	l.killed += kill_marked(c);
 	wait_dead(c);
+	l.killed += sweep(c, w, &l);
 	if (store_begin(s, false, e) != 0)
 		goto out;
 	for (i = 0; i < l.n; i++) {

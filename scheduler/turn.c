@@ -223,9 +223,9 @@ fill_end(const struct job *j, struct work_end *end)
 
 /* Each says 1, 0 (somebody was first) or -1. */
 static int
-write_admit(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
+write_admit(struct store *s, struct job *j, int64_t now, struct err *e)
 {
-	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), t->wall, j->timeout_ms,
+	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code), j->timeout_ms,
 		j->idempotent, strcmp(j->w.author, j->code->did) != 0 };
 
 	return work_admit(s, j->w.id.row, &a, now, e);
@@ -274,7 +274,7 @@ write_answer(struct store *s, const struct job *j, bool end, struct err *e)
 static int
 write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
-	struct work_whole w = { j->code->did, j->code->cid, code_runtime_name(j->code), t->wall, j->timeout_ms, t->run,
+	struct work_whole w = { j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code), j->timeout_ms, t->run,
 		instance_ledger_id(j->instance), now - (clock_mono_us() - j->started_us) / 1000, j->start };
 	struct work_end end;
 	int n;
@@ -283,7 +283,7 @@ write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 		fill_end(j, &end);
 		return work_whole(s, j->w.id.row, &w, &end, now, e);
 	}
-	n = write_admit(t, s, j, w.started_at, e);
+	n = write_admit(s, j, w.started_at, e);
 	return n == 1 ? write_start(t, s, j, w.started_at, e) : n;
 }
 
@@ -353,7 +353,7 @@ write_all(struct turn *t, struct store *s, struct err *e)
 		if (write_change(t, s, &t->changes[i], now, e) < 0)
 			return -1;
 	for (i = 0; i < t->admits.n; i++) {
-		if ((n = write_admit(t, s, t->admits.item[i], now, e)) < 0)
+		if ((n = write_admit(s, t->admits.item[i], now, e)) < 0)
 			return -1;
 		t->admits.item[i]->void_ = n == 0;
 	}

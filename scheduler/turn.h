@@ -111,7 +111,6 @@ struct turn {
 	size_t change_count, change_room;
 	bool beat, draining;
 	int64_t run;
-	const char *wall;
 	int64_t (*lease_until)(const struct job *j);
 };
 

@@ -18,11 +18,11 @@ for f in lib/*.[ch] backends/*.[ch] fcgi/*.[ch] scheduler/*.[ch] cli/*.[ch]; do
 		backends:lib/store*) ;;
 		backends:lib/* | backends:backends/*) ok=yes ;;
 		scheduler:lib/store_front.h | scheduler:lib/store_desk.h) ;;
-		scheduler:lib/* | scheduler:scheduler/* | scheduler:backends/backend.h | scheduler:backends/runtime.h) ok=yes ;;
+		scheduler:lib/* | scheduler:scheduler/* | scheduler:backends/backend.h | scheduler:backends/runtime.h | scheduler:backends/walls.h) ok=yes ;;
 		fcgi:lib/store_work.h | fcgi:lib/store_desk.h | fcgi:lib/http.h | fcgi:lib/child.h | fcgi:lib/pds.h) ;;
 		fcgi:lib/* | fcgi:fcgi/*) ok=yes ;;
 		cli:lib/store_work.h | cli:lib/store_front.h) ;;
-		cli:lib/* | cli:cli/* | cli:backends/backend.h | cli:backends/runtime.h | cli:backends/engine.h | cli:backends/image.h) ok=yes ;;
+		cli:lib/* | cli:cli/* | cli:backends/backend.h | cli:backends/runtime.h | cli:backends/engine.h | cli:backends/walls.h | cli:backends/image.h) ok=yes ;;
 		esac
 		[ $ok = yes ] || echo "$f includes \"$inc\""
 	done

@@ -43,10 +43,11 @@ world_open(struct world *w, const char *config, const char *record)
 	w->conf = conf(config);
 	w->node = (struct runtime){ .name = (char *)"node", .mime = { mime, 1 }, .concurrency = 1 };
 	w->runtimes = (struct runtimes){ &w->node, 1 };
-	w->code = (struct code){ .refs = 1, .name = (char *)"hello", .runtime = &w->node };
+	w->code = (struct code){ .refs = 1, .name = (char *)"hello", .runtime = &w->node,
+		.wall = backend_named("none") };
 	w->code.bundle = bundle_parse(record, strlen(record), true, &e);
 	CHECK_STR(e.text, "");
-	w->rules = (struct admit_rules){ w->conf, &w->runtimes, backend_named("none") };
+	w->rules = (struct admit_rules){ w->conf, &w->runtimes };
 }
 
 static void

@@ -113,7 +113,7 @@ TEST(runtime_says_what_is_missing)
 	put(c->runtimes_dir, "x.py", "");
 	CHECK_INT(runtimes_load(&rs, c, true, &e), 0);
 	CHECK_INT(rs.n, 5);
-	CHECK_STR(rs.item[0].missing, "no-such-program is not installed");
+	CHECK(rs.item[0].missing == NULL && rs.item[0].program == NULL); /* an image may have it */
 	CHECK_STR(rs.item[1].missing, "at-rund has no executor of its own for sh: name one in executor.file");
 	CHECK(strstr(rs.item[2].missing, "c.ini: No such file or directory") != NULL);
 	CHECK(strstr(rs.item[3].missing, "a definition is a .ini or a .nix file") != NULL);

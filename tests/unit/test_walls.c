@@ -7,6 +7,7 @@
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
+#include "backends/walls.h"
 #include "lib/buf.h"
 #include "lib/bundle.h"
 #include "lib/conf.h"
@@ -155,10 +156,17 @@ TEST(the_choice_of_a_wall_fails_closed)
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct conf *c = conf(cases[i].config);
 		struct err e = ERR_INIT;
-		const struct backend *b;
+		struct runtime r = deno;
+		struct runtimes rs = { &r, 1 };
+		const struct backend *b = NULL;
+		struct walls *w;
 
 		c->dev = cases[i].dev;
-		b = backend_choose(c, NULL, &e);
+		w = walls_new(c, &rs, &e);
+		if (w != NULL)
+			b = walls_of(w, &r, NULL, NULL, &e);
+		walls_free(w);
+		free(r.missing);
 		CHECK_STR(b != NULL ? b->name : "", cases[i].chosen != NULL ? cases[i].chosen : "");
 		if (cases[i].says != NULL && strstr(e.text, cases[i].says) == NULL)
 			CHECK_STR(e.text, cases[i].says);
@@ -166,4 +174,47 @@ TEST(the_choice_of_a_wall_fails_closed)
 	}
 	setenv("PATH", path, 1);
 	free(path);
+}
+
+/* Several walls at once: by runtime, by author, by bundle, and by what works. */
+TEST(each_runtime_and_author_has_the_wall_that_the_config_says)
+{
+	static const char config[] = "isolation = sandbox\n[access]\nmode = open\n[isolation]\npython = none\nauthors = "
+	    "[\"did:plc:ewvi7nxzyoun6zhxrhs64oiz/odd auto\", \"did:plc:ewvi7nxzyoun6zhxrhs64oiz none\"]\n";
+	struct conf *c = conf(config);
+	struct runtime r[2] = { deno, deno };
+	struct runtimes rs = { r, 2 };
+	char *path = mem_str(getenv("PATH"));
+	struct err e = ERR_INIT;
+	struct walls *w;
+
+	r[1].name = (char *)"python";
+	setenv("PATH", "/nonexistent", 1); /* a host without bwrap */
+	w = walls_new(c, &rs, &e);
+	setenv("PATH", path, 1);
+	CHECK(w != NULL);
+	CHECK(walls_of(w, &r[0], NULL, NULL, &e) == NULL);
+	CHECK(strstr(e.text, "isolation = sandbox: bwrap is not installed") != NULL);
+	CHECK_STR(walls_of(w, &r[1], NULL, NULL, NULL)->name, "none");
+	CHECK_STR(walls_of(w, &r[0], "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "hello", NULL)->name, "none");
+	CHECK(walls_of(w, &r[0], "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "odd", &e) == NULL);
+	CHECK(strstr(e.text, "no wall works here for deno") != NULL);
+	CHECK(walls_of(w, &r[1], "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "odd", &e) == NULL);
+	CHECK(walls_uses(w, backend_named("none")) && !walls_uses(w, backend_named("sandbox")));
+	CHECK(r[0].missing == NULL); /* for one author it can run */
+	walls_free(w);
+	free(path);
+	conf_free(c);
+}
+
+TEST(a_wall_none_for_one_runtime_is_refused_where_everybody_could_use_it)
+{
+	struct conf *c = conf("[access]\nmode = open\n[isolation]\ndeno = none\n[web]\nbind = 0.0.0.0\n");
+	struct runtime r = deno;
+	struct runtimes rs = { &r, 1 };
+	struct err e = ERR_INIT;
+
+	CHECK(walls_new(c, &rs, &e) == NULL);
+	CHECK(strstr(e.text, "web.bind = 0.0.0.0") != NULL);
+	conf_free(c);
 }
