@@ -33,7 +33,7 @@ endif
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
-           lib/egress.o lib/grant.o lib/access.o
+           lib/egress.o lib/grant.o lib/access.o lib/notify.o
 LEDGER   = lib/store.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o
 WORK     = lib/store_work.o lib/store_key.o lib/store_retry.o lib/store_token.o
@@ -189,7 +189,7 @@ install: all
 	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(DESTDIR)$(LIBDIR)
 	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
 	-$(PYCOMPILE) $(DESTDIR)$(DATADIR)/runtimes/python
-	cp -R contrib/examples contrib/web $(DESTDIR)$(DATADIR)
+	cp -R contrib/examples contrib/web contrib/systemd $(DESTDIR)$(DATADIR)
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8

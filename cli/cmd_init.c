@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <ftw.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +14,14 @@
 #include <unistd.h>
 
 #include "backends/runtime.h"
+#include "cli/files.h"
 #include "lib/buf.h"
+#include "lib/child.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
+
+#define SYSTEM_USER "at-rund"
 
 static const char *const shipped[] = { "deno", "node", "python", NULL };
 
@@ -42,52 +46,6 @@ choose_home(void)
 	return dir;
 }
 
-static int
-make_dir(const char *path, mode_t mode, struct err *e)
-{
-	struct stat st;
-
-	if (mkdir(path, mode) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
-		return 0;
-	return err_errno(e, "make the directory %s", path);
-}
-
-/* With the directories above it. */
-static int
-make_dirs(const char *path, mode_t mode, struct err *e)
-{
-	char *copy = mem_str(path);
-	int rc = 0;
-
-	for (char *p = strchr(copy + 1, '/'); p != NULL && rc == 0; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		if (mkdir(copy, 0755) != 0 && errno != EEXIST)
-			rc = err_errno(e, "make the directory %s", copy);
-		*p = '/';
-	}
-	free(copy);
-	return rc == 0 ? make_dir(path, mode, e) : -1;
-}
-
-static int
-write_new(const char *path, const struct buf *text, struct err *e)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	ssize_t n;
-
-	if (fd < 0)
-		return err_errno(e, "write %s", path);
-	n = write(fd, text->data, text->len);
-	if (n != (ssize_t)text->len || fsync(fd) != 0) {
-		err_errno(e, "write %s", path);
-		close(fd);
-		unlink(path);
-		return -1;
-	}
-	close(fd);
-	return 0;
-}
-
 /* Copies a definition that came with at-rund; one that is there already stays. */
 static int
 copy_definition(const struct conf *c, const char *name, const char *kind, bool *have, struct err *e)
@@ -104,7 +62,7 @@ copy_definition(const struct conf *c, const char *name, const char *kind, bool *
 		while ((n = fread(block, 1, sizeof block, in)) > 0)
 			buf_add(&text, block, n);
 		buf_str(&text, "");
-		rc = write_new(to, &text, e);
+		rc = files_new(to, &text, 0600, e);
 		*have = rc == 0;
 	}
 	if (in != NULL)
@@ -190,7 +148,7 @@ write_config(const struct cli *cli, const struct conf *c, const char *path, cons
 	replace_line(&text, "# deno = ", runtimes->len > 0 ? runtimes->data : "");
 	check = conf_parse(path, text.data, text.len, c->home, NULL, e);
 	if (check != NULL)
-		rc = write_new(path, &text, e);
+		rc = files_new(path, &text, 0600, e);
 	conf_free(check);
 	buf_clear(&line);
 	buf_clear(&text);
@@ -201,20 +159,65 @@ static int
 make_home(const struct conf *c, struct err *e)
 {
 	char *images = mem_fmt("%s/images", c->home);
-	int rc = make_dirs(c->home, 0700, e);
+	int rc = files_dirs(c->home, 0700, e);
 
 	if (rc == 0)
-		rc = make_dir(c->run_dir, 0770, e);
+		rc = files_dirs(c->run_dir, 0770, e);
 	if (rc == 0)
-		rc = make_dir(c->keys_dir, 0700, e);
+		rc = files_dirs(c->keys_dir, 0700, e);
 	if (rc == 0)
-		rc = make_dir(c->bundles_dir, 0700, e);
+		rc = files_dirs(c->bundles_dir, 0700, e);
 	if (rc == 0)
-		rc = make_dir(c->runtimes_dir, 0700, e);
+		rc = files_dirs(c->runtimes_dir, 0700, e);
 	if (rc == 0)
-		rc = make_dir(images, 0700, e);
+		rc = files_dirs(images, 0700, e);
 	free(images);
 	return rc;
+}
+
+/* ---- for the whole system ---- */
+
+/* The user that at-rund runs as; made when it is not there yet. */
+static const struct passwd *
+system_user(struct err *e)
+{
+	static const char *const add[] = { "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", CONF_SYSTEM_HOME,
+		"--shell", "/usr/sbin/nologin", SYSTEM_USER, NULL };
+	const struct passwd *pw = getpwnam(SYSTEM_USER);
+	struct buf out = BUF_INIT;
+
+	if (pw == NULL && child_run(add, 30000, 4096, &out, e) == 0)
+		pw = getpwnam(SYSTEM_USER);
+	buf_clear(&out);
+	if (pw == NULL)
+		err_wrap(e, "make the user %s", SYSTEM_USER);
+	return pw;
+}
+
+static const struct passwd *owner;
+
+static int
+give_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	(void)at;
+	return lchown(path, owner->pw_uid, owner->pw_gid);
+}
+
+/* The home becomes the user's; the config stays root's, and the user may read it. */
+static int
+give(const struct conf *c, const char *config, struct err *e)
+{
+	owner = system_user(e);
+	if (owner == NULL)
+		return -1;
+	if (nftw(c->home, give_one, 16, FTW_PHYS) != 0)
+		return err_errno(e, "give %s to %s", c->home, SYSTEM_USER);
+	if (chmod(c->home, 0750) != 0 || chmod(config, 0640) != 0 || chmod(CONF_SYSTEM_DIR, 0750) != 0 ||
+	    chown(config, 0, owner->pw_gid) != 0 || chown(CONF_SYSTEM_DIR, 0, owner->pw_gid) != 0)
+		return err_errno(e, "let %s read %s", SYSTEM_USER, config);
+	return 0;
 }
 
 static void
@@ -239,7 +242,9 @@ report(const struct cli *cli, const struct conf *c, const char *path, const stru
 		puts("None of them works yet: install deno, node or python3.");
 	printf("\nNext:\n  1. put your DID and those whose code you run into ");
 	cli_print(path);
-	printf("\n  2. at-rund config check\n  3. at-rund serve           (or: at-rund serve --dev --bundles DIR)\n");
+	puts("\n  2. at-rund config check");
+	puts(cli_option(cli, "system") != NULL ? "  3. at-rund systemd install" :
+	    "  3. at-rund serve           (or: at-rund serve --dev --bundles DIR)");
 }
 
 int
@@ -249,17 +254,22 @@ cmd_init(struct cli *c)
 	struct buf runtimes = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct conf *conf = NULL;
-	char *path = NULL, *home;
-	bool have[3] = { false }, nix;
+	char *path = NULL, *home, *dir;
+	bool have[3] = { false }, nix, system = cli_option(c, "system") != NULL;
 	int code = 0, works = 0;
 
 	if (c->config != NULL)
 		return cli_usage(c, "init writes config.ini into the home: name it with --home, not --config");
-	home = choose_home();
+	if (system && geteuid() != 0) {
+		err_set(&e, ERR_DENIED, "init --system writes to %s and %s, which needs root", CONF_SYSTEM_DIR, CONF_SYSTEM_HOME);
+		return cli_fail(c, &e);
+	}
+	home = system ? mem_str(CONF_SYSTEM_HOME) : choose_home();
+	dir = mem_str(system ? CONF_SYSTEM_DIR : home);
 	conf = conf_parse("defaults", "", 0, home, NULL, &e);
 	for (int i = 0; i < 2; i++) {
 		free(path);
-		path = mem_fmt("%s/%s", conf->home, names[i]);
+		path = mem_fmt("%s/%s", dir, names[i]);
 		if (access(path, F_OK) == 0) {
 			err_named(&e, ERR_DENIED, "ConfigExists", "%s is there already, and init overwrites nothing", path);
 			code = cli_fail_as(c, EX_CANTCREAT, &e);
@@ -267,8 +277,8 @@ cmd_init(struct cli *c)
 		}
 	}
 	free(path);
-	path = mem_fmt("%s/config.ini", conf->home);
-	if (make_home(conf, &e) != 0) {
+	path = mem_fmt("%s/config.ini", dir);
+	if (files_dirs(dir, system ? 0750 : 0700, &e) != 0 || make_home(conf, &e) != 0) {
 		code = cli_fail_as(c, EX_CANTCREAT, &e);
 		goto out;
 	}
@@ -283,12 +293,15 @@ cmd_init(struct cli *c)
 		code = cli_fail(c, &e);
 	else if (write_config(c, conf, path, &runtimes, &e) != 0)
 		code = cli_fail_as(c, e.kind == ERR_INPUT ? EX_USAGE : EX_CANTCREAT, &e);
+	else if (system && give(conf, path, &e) != 0)
+		code = cli_fail_as(c, EX_CANTCREAT, &e);
 	else
 		report(c, conf, path, &runtimes, works);
 out:
 	buf_clear(&runtimes);
 	conf_free(conf);
 	free(home);
+	free(dir);
 	free(path);
 	return code;
 }

@@ -30,6 +30,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/notify.h"
 #include "lib/store.h"
 
 enum { STOP_DOOR_MS = 5000, STOP_SLACK_MS = 10000, BACKLOG = 1024 };
@@ -357,26 +358,6 @@ all_up(void *arg)
 	return ready;
 }
 
-/* systemd hears of it when serve is a service of Type=notify. */
-static void
-notify(const char *path, const char *text)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (path == NULL || strlen(path) >= sizeof sa.sun_path || (path[0] != '/' && path[0] != '@'))
-		return;
-	memcpy(sa.sun_path, path, strlen(path));
-	if (sa.sun_path[0] == '@')
-		sa.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&sa,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
-	close(fd);
-}
-
 /* What the scheduler, which is up by now, has chosen; allocated. */
 static char *
 walls_taken(const struct conf *c)
@@ -416,7 +397,7 @@ up(void *arg)
 	}
 	puts(b.data);
 	fflush(stdout);
-	notify(s->systemd, "READY=1");
+	notify_send_to(s->systemd, "READY=1");
 	free(wall);
 	buf_clear(&b);
 	buf_clear(&url);

@@ -17,11 +17,13 @@
 #include "lib/near.h"
 
 const struct command cli_commands[] = {
-	{ "init", "", 0, 0, "did= handle=", "make the home of a runner and its config",
+	{ "init", "", 0, 0, "did= handle= system", "make the home of a runner and its config",
 	    "at-rund init\n"
+	    "at-rund init --system\n"
 	    "at-rund init --did did:plc:ewvi7nxzyoun6zhxrhs64oiz --handle you.bsky.social\n",
 	    "--did DID        who runs this runner\n"
-	    "--handle HANDLE  the handle of that DID\n", cmd_init },
+	    "--handle HANDLE  the handle of that DID\n"
+	    "--system         for this machine: config in /etc/at-rund, home /var/lib/at-rund, user at-rund\n", cmd_init },
 	{ "serve", "", 0, 0, "dev port= bundles=", "start everything and keep it running",
 	    "at-rund serve\n"
 	    "at-rund serve --dev --bundles ./bundles\n"
@@ -89,6 +91,19 @@ const struct command cli_commands[] = {
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },
 	{ "bundle show", "CID | AUTHOR/NAME", 1, 1, "", "one bundle with its record",
 	    "at-rund bundle show did:plc:ewvi7nxzyoun6zhxrhs64oiz/hello\n", NULL, cmd_bundle_show },
+	{ "systemd install", "", 0, 0, "user dry-run group= root=", "units for systemd, and start",
+	    "at-rund systemd install --dry-run\n"
+	    "at-rund systemd install --group caddy\n"
+	    "at-rund systemd install --user\n",
+	    "--user           for you alone, kept running after you log out\n"
+	    "--dry-run        print every file and command instead\n"
+	    "--group GROUP    the web server's group, which may use the socket: www-data when not given\n"
+	    "--root DIR       write the files below DIR and start nothing: for packages and images\n", cmd_systemd_install },
+	{ "systemd uninstall", "", 0, 0, "user dry-run root=", "stop, and remove the units; config and home stay",
+	    "at-rund systemd uninstall\n",
+	    "--user, --dry-run, --root DIR   as for install\n", cmd_systemd_uninstall },
+	{ "systemd status", "", 0, 0, "user", "how the units are doing", "at-rund systemd status\nat-rund systemd status --user\n",
+	    "--user           of your own manager\n", cmd_systemd_status },
 	{ "sql", "[QUERY]", 0, 1, "", "read the database with sqlite3: views made for people",
 	    "at-rund sql\n"
 	    "at-rund sql 'select * from v_failed limit 5'\n"

@@ -45,7 +45,8 @@ setup_debian() {
 		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime
 		;;
 	lint)
-		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck
+		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck \
+		    cmd:systemd-analyze=systemd
 		;;
 	*)
 		setup_die "no set of packages is called '$1'"

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include <fcntl.h>
 
@@ -31,6 +32,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/notify.h"
 
 /* Bell, ledger and its log; one to spare.  libfcgi may select(), so no number may reach FD_SETSIZE; what is left of them is
  * for connections, one for each thread at least. */
@@ -304,12 +306,29 @@ open_desk(int listen_fd, struct err *e)
 	return desk_open(&s, e);
 }
 
+/* Waits for one of the signals; meanwhile systemd, where it watches us, hears that we live. */
+static int
+wait_for(const sigset_t *signals)
+{
+	int64_t ms = notify_watchdog_ms();
+	struct timespec often = { ms / 1000, ms % 1000 * 1000000 };
+	int sig;
+
+	for (;;) {
+		sig = ms > 0 ? sigtimedwait(signals, NULL, &often) : sigwaitinfo(signals, NULL);
+		if (sig > 0)
+			return sig;
+		if (ms > 0)
+			notify_send("WATCHDOG=1");
+	}
+}
+
 int
 threads_run(const struct door *d, int listen_fd, struct err *e)
 {
 	struct sigaction sa = { .sa_handler = nothing };
 	sigset_t end;
-	int sig = 0;
+	int sig;
 
 	pool.door = d;
 	pool.max = (int)d->conf->web.threads;
@@ -327,8 +346,9 @@ threads_run(const struct door *d, int listen_fd, struct err *e)
 	if (pthread_create(&pool.desk, NULL, run_desk, NULL) != 0)
 		return err_errno(e, "start a thread");
 	log_info("listening", "threads=%d pid=%ld", pool.max, (long)getpid());
-	while (sigwait(&end, &sig) != 0)
-		;
+	notify_send("READY=1\nSTATUS=takes requests");
+	sig = wait_for(&end);
+	notify_send("STOPPING=1\nSTATUS=finishes requests");
 	log_info("ending", "signal=%d", sig);
 	finish(d->conf->scheduler.grace);
 	return 0;

@@ -965,6 +965,8 @@ loaded_new(const char *home)
 		if (keys[i].value != NULL && !set_scalar(c, &keys[i], keys[i].value))
 			abort(); /* the table contradicts itself */
 	}
+	if (strcmp(home, CONF_SYSTEM_HOME) == 0)
+		set_text(&c->web.listen, mem_str(CONF_SYSTEM_SOCKET)); /* a web server may not enter the home */
 	return l;
 }
 
@@ -1132,7 +1134,7 @@ locate(const char *path, char **file, char **home)
 	}
 	/* A system install keeps its state where such things live. */
 	if (strcmp(*home, etc) == 0)
-		set_text(home, mem_str("/var/lib/at-rund"));
+		set_text(home, mem_str(CONF_SYSTEM_HOME));
 }
 
 struct conf *
@@ -1295,6 +1297,64 @@ conf_show(const struct conf *c, bool json, struct buf *out)
 	}
 	if (json)
 		buf_str(out, "]}\n");
+}
+
+/* Read anew at each use and never kept elsewhere. */
+static bool
+is_live(const struct key *k)
+{
+	static const char *const sections[] = { "access", "callers", "limits", "pool", "jobs" };
+	static const char *const names[] = { "scheduler.grace", "scheduler.keep_sync", "scheduler.keep_async", "scheduler.batch",
+		"observability.level", "observability.log_format" };
+	size_t n = strlen(k->section);
+
+	for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+		if (strcmp(k->section, sections[i]) == 0)
+			return k->type != T_COUNTS;
+	}
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strncmp(names[i], k->section, n) == 0 && names[i][n] == '.' && strcmp(names[i] + n + 1, k->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+swap(void *a, void *b, size_t n)
+{
+	char keep[sizeof(struct conf_list) + sizeof(int64_t)]; /* room for any of them */
+
+	memcpy(keep, a, n);
+	memcpy(a, b, n);
+	memcpy(b, keep, n);
+}
+
+void
+conf_take(struct conf *into, struct conf *from, struct buf *taken, struct buf *left)
+{
+	struct loaded *a = (struct loaded *)into, *b = (struct loaded *)from;
+
+	for (int i = 0; i < KEYS; i++) {
+		const struct key *k = &keys[i];
+		struct buf was = BUF_INIT, is = BUF_INIT, *list;
+		bool same;
+
+		value_json(into, k, &was);
+		value_json(from, k, &is);
+		same = was.len == is.len && memcmp(was.data, is.data, is.len) == 0;
+		buf_clear(&was);
+		buf_clear(&is);
+		if (same)
+			continue;
+		list = is_live(k) ? taken : left;
+		buf_str(list, list->len > 0 ? " " : "");
+		full_name(k, list);
+		if (!is_live(k))
+			continue;
+		swap(field(into, k), field(from, k), is_list(k) ? sizeof(struct conf_list) : k->type < T_BOOL ? sizeof(char *) :
+		    k->type == T_BOOL ? sizeof(bool) : sizeof(int64_t));
+		swap(&a->from[i], &b->from[i], sizeof a->from[i]);
+	}
 }
 
 void

@@ -13,6 +13,11 @@
 struct buf;
 struct err;
 
+/* A system install: its config and its home. */
+#define CONF_SYSTEM_DIR    "/etc/at-rund"
+#define CONF_SYSTEM_HOME   "/var/lib/at-rund"
+#define CONF_SYSTEM_SOCKET "/run/at-rund/fcgi.sock"
+
 struct conf_list {
 	char **item;
 	size_t n;
@@ -71,7 +76,7 @@ struct conf {
 	struct { char *otlp_endpoint, *log_format, *level; } observability;
 
 	struct {
-		char *listen;         /* FastCGI socket; default run/fcgi.sock */
+		char *listen;         /* FastCGI socket; default run/fcgi.sock, of a system install CONF_SYSTEM_SOCKET */
 		char *listen_mode;    /* octal, 0660 */
 		char *bind;           /* address of the private lighttpd, 127.0.0.1 */
 		int64_t threads;      /* 64 */
@@ -141,6 +146,13 @@ struct conf {
  */
 struct conf *conf_load(const char *path, bool missing_ok, struct buf *problems, struct err *e);
 void conf_free(struct conf *c);
+
+/*
+ * A running program takes over what another reading of the config says: keys that are read anew at each use change places
+ * (so that freeing `from` frees the old values).  The names of those are appended to taken, and to left those that differ
+ * but need a new start.
+ */
+void conf_take(struct conf *into, struct conf *from, struct buf *taken, struct buf *left);
 
 /* Reads text as if it were the file `name` (tests, fuzzing). */
 struct conf *conf_parse(const char *name, const char *text, size_t n, const char *home, struct buf *problems,

@@ -11,9 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -26,6 +24,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/notify.h"
 #include "lib/store.h"
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
@@ -56,8 +55,14 @@ struct options {
 	bool dev;
 };
 
-static int64_t grace_ms;
 static int signal_fd = -1, drains;
+
+/* For SIGHUP. */
+static struct {
+	const struct options *options;
+	struct conf *conf;
+	const struct walls *walls;
+} running;
 
 static int
 usage_error(void)
@@ -107,21 +112,30 @@ parse_options(int argc, char **argv, struct options *o)
 }
 
 static struct conf *
-load_conf(const struct options *o)
+load_conf(const struct options *o, struct buf *problems, struct err *e)
 {
-	struct buf problems = BUF_INIT;
-	struct err e = ERR_INIT;
 	struct conf *c;
 
 	if (o->home != NULL)
 		setenv("AT_RUND_HOME", o->home, 1);
-	c = conf_load(o->config, true, &problems, &e);
+	c = conf_load(o->config, true, problems, e);
+	if (c != NULL)
+		c->dev |= o->dev;
+	return c;
+}
+
+static struct conf *
+first_conf(const struct options *o)
+{
+	struct buf problems = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct conf *c = load_conf(o, &problems, &e);
+
 	if (c == NULL) {
 		fprintf(stderr, "at-rund-scheduler: %s\n%s", e.text, problems.len > 0 ? problems.data : "");
 		exit(EX_CONFIG);
 	}
 	buf_clear(&problems);
-	c->dev |= o->dev;
 	return c;
 }
 
@@ -137,32 +151,10 @@ open_log(const struct conf *c, const char *name)
 /* --- telling whoever started us --- */
 
 static void
-notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t n = path != NULL ? strlen(path) : 0;
-	int fd;
-
-	if (n == 0 || n >= sizeof a.sun_path)
-		return;
-	memcpy(a.sun_path, path, n);
-	if (path[0] == '@')
-		a.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
-		log_debug("notify", "why=%s", log_q(strerror(errno)));
-	close(fd);
-}
-
-static void
 alive(void)
 {
-	if (getenv("WATCHDOG_USEC") != NULL)
-		notify("WATCHDOG=1");
+	if (notify_watchdog_ms() > 0)
+		notify_send("WATCHDOG=1");
 }
 
 static void
@@ -171,7 +163,7 @@ ready(void)
 	const char *fd = getenv("AT_RUND_READY_FD");
 	int n;
 
-	notify("READY=1\nSTATUS=takes jobs");
+	notify_send("READY=1\nSTATUS=takes jobs");
 	if (fd == NULL)
 		return;
 	n = (int)strtol(fd, NULL, 10);
@@ -183,7 +175,30 @@ ready(void)
 
 /* --- signals --- */
 
-/* The first asks for a drain, the second for an end now; SIGHUP is kept from ending us. */
+/* Another reading of the config, for what is looked up anew at each use; a config that is wrong changes nothing. */
+static void
+reload(void)
+{
+	struct buf taken = BUF_INIT, left = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct conf *c = load_conf(running.options, NULL, &e);
+
+	if (c == NULL || admit_modes(c, &e) != 0 ||
+	    (walls_uses(running.walls, backend_named("none")) && backend_none_allowed(c, &e) != 0)) {
+		log_error("config is wrong, the one before stays", "why=%s", log_q(e.text));
+	} else {
+		conf_take(running.conf, c, &taken, &left);
+		open_log(running.conf, "scheduler");
+		log_info("config read again", "changed=%s", log_q(taken.len > 0 ? taken.data : "nothing"));
+		if (left.len > 0)
+			log_warn("these keys need a new start", "keys=%s", log_q(left.data));
+	}
+	conf_free(c);
+	buf_clear(&taken);
+	buf_clear(&left);
+}
+
+/* The first asks for a drain, the second for an end now. */
 static void
 on_signal(void *arg, uint32_t events)
 {
@@ -192,10 +207,12 @@ on_signal(void *arg, uint32_t events)
 	(void)arg;
 	(void)events;
 	while (read(signal_fd, &si, sizeof si) == sizeof si) {
-		if (si.ssi_signo == SIGHUP)
+		if (si.ssi_signo == SIGHUP) {
+			reload();
 			continue;
-		notify("STOPPING=1\nSTATUS=drains");
-		dispatch_drain(drains++ == 0 ? grace_ms : 0);
+		}
+		notify_send("STOPPING=1\nSTATUS=drains");
+		dispatch_drain(drains++ == 0 ? running.conf->scheduler.grace : 0);
 	}
 }
 
@@ -367,12 +384,12 @@ work(const struct conf *c, struct store *s, const struct runtimes *rs, const str
 	struct err e = ERR_INIT;
 	int rc = EX_SOFTWARE;
 
+	running.walls = walls;
 	if (work_run_start(s, &setup.run, &e) != 0 || recover_kill(c, walls, s, setup.run, &e) != 0 ||
 	    recover_jobs(s, setup.run, &e) != 0 || write_runtimes(s, rs, walls, &e) != 0)
 		return fail(&e, rc);
 	if (loop_open(&e) != 0 || spawn_open(&e) != 0 || watch_signals(&e) != 0)
 		return fail(&e, EX_OSERR);
-	grace_ms = c->scheduler.grace;
 	if (dispatch_open(&setup, &e) != 0) {
 		fail(&e, rc);
 	} else {
@@ -405,12 +422,14 @@ main(int argc, char **argv)
 
 	umask(0007); /* the ledger and the bells are shared with the front door by group */
 	parse_options(argc, argv, &o);
-	c = load_conf(&o);
+	c = first_conf(&o);
 	if (o.role != NULL) {
 		rc = strcmp(o.role, "egress") == 0 ? run_egress(c) : run_fetcher(c);
 		conf_free(c);
 		return rc;
 	}
+	running.options = &o;
+	running.conf = c;
 	open_log(c, "scheduler");
 	program = own_program();
 	if (admit_modes(c, &e) != 0 || runtimes_load(&rs, c, true, &e) != 0 ||

@@ -73,7 +73,7 @@ def installed():
                        capture_output=True, text=True, timeout=120)
     same(r.returncode, 0, r.stderr)
     for path in ('usr/bin/at-rund', 'usr/lib/at-rund/at-rund-scheduler', 'usr/lib/at-rund/at-rund.fcgi',
-                 'usr/share/at-rund/runtimes/node/executor.mjs', 'usr/share/at-rund/web/nginx.conf', 'usr/share/man/man1/at-rund.1',
+                 'usr/share/at-rund/runtimes/node/executor.mjs', 'usr/share/at-rund/web/nginx.conf', 'usr/share/at-rund/systemd/at-rund.target', 'usr/share/man/man1/at-rund.1',
                  'usr/share/man/man5/at-rund.conf.5', 'usr/share/man/man8/at-rund-scheduler.8'):
         check(os.path.exists(os.path.join(top, path)), path)
     program = os.path.join(top, 'usr/bin/at-rund')

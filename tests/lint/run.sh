@@ -163,6 +163,19 @@ views_in_man() {
 	python3 tests/lint/views.py schema/at-rund.db.5 schema/schema.sql schema/views.sql
 }
 
+# Units as they would be installed: they read well, and stay as tight as they are.
+units_tight() {
+	needs systemd-analyze
+	"$B/at-rund" systemd install --root "$out/units" || return
+	cd "$out/units/etc/systemd/system" || return
+	systemd-analyze verify --man=no ./at-rund.target ./at-rund-*.service ./at-rund-*.socket 2>&1 |
+	    grep at-rund | grep -v 'not executable\|lib/systemd\|Unknown user'
+	systemd-analyze security --offline=yes --threshold=10 ./at-rund-fcgi.service >/dev/null ||
+	    echo 'at-rund-fcgi.service: exposure above 1.0'
+	systemd-analyze security --offline=yes --threshold=35 ./at-rund-scheduler.service >/dev/null ||
+	    echo 'at-rund-scheduler.service: exposure above 3.5'
+}
+
 shell_all() {
 	needs shellcheck
 	ours '*.sh' .ci/run | xargs shellcheck -x -e SC1091,SC2012,SC2317
@@ -217,6 +230,7 @@ check 'cJSON is parsed through lib/json.h, by exact names' \
     keeper '\bcJSON_(Parse|ParseWithOpts|GetObjectItem|HasObjectItem|DeleteItemFromObject|ReplaceItemInObject) ?\(' 'none'
 check 'no words for later' in_files '\b(TODO|FIXME|XXX|HACK)\b' '*.c' '*.h' '*.py' '*.sh' '*.mjs' '*.js' '*.sql' '*.md' Makefile
 check 'no path of one machine, no registry host' in_files '/work/(main|shared)|/tmp/npmtest|/root/\.|registry\.npmjs|registry\.[a-z]+\.(org|com)' '*'
+check 'systemd units are tight' units_tight
 check 'shellcheck' shell_all
 check 'Python reads' python_all
 check 'JavaScript reads' script_all

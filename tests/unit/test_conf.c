@@ -471,6 +471,46 @@ TEST(conf_survives_its_fuzz_corpus)
 	CHECK(files > 0);
 }
 
+TEST(conf_take_swaps_what_is_read_anew_and_names_the_rest)
+{
+	struct conf *a = must("[access]\nallowlist = [\"did:plc:friend1\"]\n[limits]\ntimeout = 10s\n[pool]\nwarm.node = 1\n");
+	struct conf *b = must("isolation = none\n[access]\nmode = blocklist\nallowlist = [\"did:plc:friend2\", \"did:plc:friend3\"]\n"
+	    "[limits]\ntimeout = 20s\n[pool]\nwarm.node = 2\n[observability]\nlevel = debug\n");
+	struct buf taken = BUF_INIT, left = BUF_INIT;
+
+	conf_take(a, b, &taken, &left);
+	CHECK_STR(taken.data, "access.mode access.allowlist limits.timeout observability.level");
+	CHECK_STR(left.data, "isolation pool.warm.NAME");
+	CHECK_STR(a->access.mode, "blocklist");
+	CHECK_INT(a->access.allowlist.n, 2);
+	CHECK_INT(a->limits.timeout, 20000);
+	CHECK_INT(b->limits.timeout, 10000);
+	CHECK_STR(a->isolation, "auto");
+	conf_free(b);
+	CHECK_STR(a->access.allowlist.item[1], "did:plc:friend3");
+	buf_reset(&left);
+	buf_clear(&taken);
+	b = must("[access]\nmode = blocklist\nallowlist = [\"did:plc:friend2\", \"did:plc:friend3\"]\n[limits]\ntimeout = 20s\n"
+	    "[pool]\nwarm.node = 1\n[observability]\nlevel = debug\n");
+	conf_take(a, b, &taken, &left);
+	CHECK_INT(taken.len, 0);
+	CHECK_INT(left.len, 0);
+	buf_clear(&left);
+	conf_free(a);
+	conf_free(b);
+}
+
+TEST(conf_of_the_system_listens_where_a_web_server_may_go)
+{
+	struct conf *c = conf_parse("config.ini", "", 0, CONF_SYSTEM_HOME, NULL, NULL);
+
+	CHECK_STR(c->web.listen, "/run/at-rund/fcgi.sock");
+	conf_free(c);
+	c = conf_parse("config.ini", "[web]\nlisten = own.sock\n", 24, CONF_SYSTEM_HOME, NULL, NULL);
+	CHECK_STR(c->web.listen, "/var/lib/at-rund/own.sock");
+	conf_free(c);
+}
+
 TEST(near_offers_what_was_meant)
 {
 	static const char *const words[] = { "serve", "status", "config", NULL };

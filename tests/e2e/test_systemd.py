@@ -1,0 +1,249 @@
+"""The units under a real systemd: process 1 of namespaces of its own, over a throw-away copy of this machine's files."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kit import *  # noqa: E402,F403
+
+t = Cases()
+where = scratch()
+machine = None
+DID = 'did:plc:ewvi7nxzyoun6zhxrhs64oiz'
+BUNDLE = """
+export async function slow(request) {
+  await new Promise((r) => setTimeout(r, Number(new URL(request.url).searchParams.get('ms') ?? 0)));
+  return { slept: true };
+}
+"""
+# Files of the machine below, changes above in memory; /proc, /run and a cgroup tree of its own.
+BOOT = """
+set -e
+mkdir -p %(d)s/ov %(d)s/root
+mount -t tmpfs tmpfs %(d)s/ov
+mkdir %(d)s/ov/up %(d)s/ov/work
+mount -t overlay overlay -o lowerdir=/,upperdir=%(d)s/ov/up,workdir=%(d)s/ov/work %(d)s/root
+cd %(d)s/root
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t tmpfs tmpfs run
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount --rbind /dev dev
+rm -f etc/machine-id
+printf '[Unit]\\nDescription=only what the test needs\\nWants=systemd-journald.service systemd-journald.socket\\n' \\
+    >etc/systemd/system/test-machine.target
+mkdir -p old
+pivot_root . old
+umount -l old
+export container=at-rund-test
+exec /lib/systemd/systemd --unit=test-machine.target --show-status=no
+"""
+
+
+class Machine:
+    def __init__(self):
+        if os.geteuid() != 0:
+            skip('needs root')
+        for tool in ('unshare', 'nsenter'):
+            program(tool)
+        if not os.path.exists('/lib/systemd/systemd'):
+            skip('systemd is not installed')
+        self.log = os.path.join(where, 'systemd.log')
+        script = os.path.join(where, 'boot.sh')
+        with open(script, 'w') as f:
+            f.write(BOOT % {'d': where})
+        self.p = Process(['unshare', '-m', '-p', '-C', '-u', '-i', '-f', '--kill-child=KILL', '--propagation', 'private',
+                          'sh', script], self.log, env={'PATH': clean_env()['PATH']})
+        self.pid = None
+
+        def up():
+            with open('/proc/%d/task/%d/children' % (self.p.pid, self.p.pid)) as f:
+                self.pid = int((f.read().split() or [0])[0])
+            return self.pid and self.run('systemctl', 'is-system-running', ok=False).stdout.strip() in ('running', 'degraded')
+        try:
+            self.p.ready(up, 'systemd', 20)
+        except Exception as e:
+            skip('systemd does not start in namespaces here: %s' % str(e)[-300:])
+
+    def run(self, *words, ok=True, env=None, timeout=90):
+        argv = ['nsenter', '-t', str(self.pid), '-m', '-p', '-C', '-u', '-i', '-r', '-w', 'env', '-i',
+                'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'LANG=C.UTF-8']
+        r = subprocess.run(argv + ['%s=%s' % kv for kv in (env or {}).items()] + list(words), capture_output=True, text=True,
+                           stdin=subprocess.DEVNULL, timeout=timeout * SLOW)
+        check(not ok or r.returncode == 0, ' '.join(words), r.returncode, r.stderr[-800:] + r.stdout[-400:])
+        return r
+
+    def put(self, path, text):
+        self.run('mkdir', '-p', os.path.dirname(path))
+        r = subprocess.run(['nsenter', '-t', str(self.pid), '-m', '-r', 'tee', path], input=text, text=True,
+                           stdout=subprocess.DEVNULL)
+        same(r.returncode, 0, path)
+
+    def journal(self, unit='at-rund-scheduler.service'):
+        return self.run('journalctl', '-b', '--no-pager', '-o', 'cat', '-u', unit).stdout
+
+    def show(self, unit, key):
+        return self.run('systemctl', 'show', '-P', key, unit).stdout.strip()
+
+    def stop(self):
+        self.p.stop(signal.SIGKILL)
+
+
+def boots():
+    global machine, web
+    machine = Machine()
+    machine.run('make', '-s', '-C', ROOT, 'install', 'B=' + BUILD, 'PREFIX=/usr/local')
+
+
+def installs():
+    m = machine
+    m.run('at-rund', 'init', '--system', '--did', DID)
+    same(m.run('stat', '-c', '%U:%G %a', '/var/lib/at-rund', '/var/lib/at-rund/keys', '/etc/at-rund',
+               '/etc/at-rund/config.ini').stdout.split('\n')[:4],
+         ['at-rund:at-rund 750', 'at-rund:at-rund 700', 'root:at-rund 750', 'root:at-rund 640'])
+    m.put('/srv/bundles/slow/main.mjs', BUNDLE)
+    m.put('/srv/bundles/slow/bundle.json', json.dumps({
+        '$type': 'dev.at-run.bundle', 'name': 'slow', 'version': '1.0.0', 'runtime': 'application/javascript+node',
+        'entry': 'main.mjs', 'endpoints': {'slow': {}}}))
+    config = m.run('cat', '/etc/at-rund/config.ini').stdout
+    m.put('/etc/at-rund/config.ini', config + '\n[dev]\nbundles = /srv/bundles\n')
+    for unit in ('at-rund-scheduler.service', 'at-rund-fcgi.service'):
+        m.put('/etc/systemd/system/%s.d/test.conf' % unit, '[Service]\nEnvironment=AT_RUND_DEV=1\n')
+    planned = m.run('at-rund', 'systemd', 'install', '--dry-run', '--json')
+    plan = json.loads(planned.stdout)['plan']
+    same([os.path.basename(p['file']) for p in plan if 'file' in p],
+         ['at-rund.target', 'at-rund-scheduler.service', 'at-rund-fcgi.socket', 'at-rund-fcgi.service', 'at-rund.conf',
+          'at-rund.conf'])
+    check(m.run('ls', '/etc/systemd/system/at-rund.target', ok=False).returncode != 0, 'a plan writes nothing')
+    m.run('at-rund', 'systemd', 'install')
+    for unit, state in (('at-rund.target', 'active'), ('at-rund-scheduler.service', 'running'),
+                        ('at-rund-fcgi.socket', 'listening')):
+        same(m.show(unit, 'ActiveState' if unit.endswith('target') else 'SubState'), state, unit)
+    same(m.run('stat', '-c', '%U:%G %a', '/run/at-rund/fcgi.sock').stdout.strip(), 'at-rund:www-data 660')
+    units = {u['unit']: u for u in json.loads(m.run('at-rund', 'systemd', 'status', '--json').stdout)['units']}
+    same((units['at-rund-scheduler.service']['active'], units['at-rund-scheduler.service']['says']), ('active', 'takes jobs'))
+    same(m.run('systemctl', 'is-enabled', 'at-rund.target').stdout.strip(), 'enabled')
+
+
+def serves():
+    """nginx with what web-config prints, as www-data; the first request starts the front door."""
+    global port
+    m = machine
+    port = free_port()
+    m.put('/etc/nginx/snippets/at-rund.conf', m.run('at-rund', 'web-config', 'nginx').stdout)
+    m.put('/etc/nginx/test.conf', 'user www-data;\nevents {}\nhttp { access_log off; error_log stderr; server { '
+          'listen 127.0.0.1:%d; include snippets/at-rund.conf; } }\n' % port)
+    m.put('/etc/systemd/system/web.service', '[Service]\nExecStart=/usr/sbin/nginx -g "daemon off;" -c /etc/nginx/test.conf\n')
+    m.run('systemctl', 'daemon-reload')
+    m.run('systemctl', 'start', 'web.service')
+    same(m.show('at-rund-fcgi.service', 'ActiveState'), 'inactive')
+    a = until(lambda: call(slow()), 'nginx answers')
+    same((a.status, a.json), (200, {'slept': True}), a)
+    same(m.show('at-rund-fcgi.service', 'StatusText'), 'takes requests')
+
+
+def slow(ms=0):
+    return 'http://127.0.0.1:%d/bundle/local/slow/latest/slow?ms=%d' % (port, ms)
+
+
+def walled():
+    """The strongest wall that works on this machine works inside the unit as well."""
+    free = subprocess.run(['bwrap', '--unshare-all', '--ro-bind', '/usr', '/usr', '--symlink', 'usr/lib64', '/lib64', '--proc',
+                           '/proc', '--dev', '/dev', '/usr/bin/true'], capture_output=True).returncode == 0
+    walls = {r[0] for r in machine_sql('select wall from v_runtimes where wall is not null')}
+    check(walls == {'sandbox'} if free else walls, 'walls', walls, machine.journal()[-600:])
+
+
+def machine_sql(query):
+    return [line.split('\t') for line in machine.run('at-rund', 'sql', query).stdout.splitlines()]
+
+
+def restarts():
+    m = machine
+    m.run('systemctl', 'kill', '-s', 'KILL', 'at-rund-fcgi.service')
+    same(until(lambda: call(slow()), 'the front door is back').status, 200)
+    m.run('systemctl', 'kill', '-s', 'KILL', 'at-rund-scheduler.service')
+    until(lambda: m.show('at-rund-scheduler.service', 'NRestarts') == '1' and
+          m.show('at-rund-scheduler.service', 'SubState') == 'running', 'the scheduler is back')
+    same(until(lambda: (lambda a: a if a.status == 200 else None)(call(slow())), 'it takes jobs').status, 200)
+
+
+def watched():
+    """A scheduler that hangs is killed and started again."""
+    m = machine
+    m.put('/etc/systemd/system/at-rund-scheduler.service.d/watch.conf', '[Service]\nWatchdogSec=6\n')
+    m.run('systemctl', 'daemon-reload')
+    m.run('systemctl', 'restart', 'at-rund-scheduler.service')
+    was = m.show('at-rund-scheduler.service', 'MainPID')
+    m.run('kill', '-STOP', was)
+    until(lambda: m.show('at-rund-scheduler.service', 'SubState') == 'running' and
+          m.show('at-rund-scheduler.service', 'MainPID') not in ('0', was), 'a new scheduler', 40, 0.2)
+    check('Watchdog timeout' in m.journal(), 'the journal says why', m.journal()[-500:])
+    m.run('rm', '/etc/systemd/system/at-rund-scheduler.service.d/watch.conf')
+    m.run('systemctl', 'daemon-reload')
+
+
+def reloads():
+    """SIGHUP takes over what can be, names what cannot, and keeps the old config when the new one is wrong."""
+    m = machine
+    config = m.run('cat', '/etc/at-rund/config.ini').stdout
+    pid = m.show('at-rund-scheduler.service', 'MainPID')
+    m.put('/etc/at-rund/config.ini', config.replace('[limits]', '[limits]\nlog = 32K', 1).replace(
+        '[dev]', '[scheduler]\ncheckpoint_pages = 500\n[dev]'))
+    m.run('systemctl', 'reload', 'at-rund-scheduler.service')
+    until(lambda: 'changed=limits.log' in m.journal(), 'the change is taken')
+    check('scheduler.checkpoint_pages' in m.journal(), m.journal()[-500:])
+    m.put('/etc/at-rund/config.ini', config.replace('[limits]', '[limits]\nlog = much', 1))
+    m.run('systemctl', 'reload', 'at-rund-scheduler.service')
+    until(lambda: 'the one before stays' in m.journal(), 'the mistake is told')
+    m.put('/etc/at-rund/config.ini', config)
+    same(m.show('at-rund-scheduler.service', 'MainPID'), pid)
+    was = m.show('at-rund-fcgi.service', 'MainPID')
+    with_call = threading.Thread(target=lambda: answers.append(call(slow(1500))))
+    answers = []
+    with_call.start()
+    until(lambda: machine_sql("select count(*) from v_queue where state = 'running'") == [['1']], 'it runs')
+    m.run('systemctl', 'reload', 'at-rund-fcgi.service')
+    same(call(slow()).status, 200)
+    with_call.join()
+    same(answers[0].status, 200, 'the call under way')
+    until(lambda: m.show('at-rund-fcgi.service', 'MainPID') not in ('0', was), 'a new front door')
+
+
+def drains():
+    m = machine
+    answers = []
+    with_call = threading.Thread(target=lambda: answers.append(call(slow(1500))))
+    with_call.start()
+    until(lambda: machine_sql("select count(*) from v_queue where state = 'running'") == [['1']], 'it runs')
+    m.run('systemctl', 'stop', 'at-rund.target')
+    until(lambda: m.show('at-rund-scheduler.service', 'ActiveState') == 'inactive', 'the scheduler stopped', 40)
+    with_call.join()
+    same((answers[0].status, answers[0].json), (200, {'slept': True}))
+    same(m.show('at-rund-scheduler.service', 'Result'), 'success')
+    same(m.show('at-rund-fcgi.service', 'Result'), 'success')
+    same(m.run('at-rund', 'systemd', 'status', ok=False).returncode, 3)
+
+
+def uninstalls():
+    m = machine
+    m.run('systemctl', 'start', 'at-rund.target')
+    r = m.run('at-rund', 'systemd', 'uninstall')
+    check('stay' in r.stderr, r.stderr)
+    same(m.run('sh', '-c', 'ls -d /etc/systemd/system/at-rund* /etc/*/at-rund.conf | grep -v "\\.d$"; :', ok=False).stdout, '')
+    same(m.run('systemctl', 'is-active', 'at-rund-scheduler.service', ok=False).stdout.strip(), 'inactive')
+    same(m.run('test', '-e', '/var/lib/at-rund/at-rund.db', ok=False).returncode, 0)
+
+
+t.run('a systemd of our own starts', boots)
+if machine is not None:
+    t.run('init --system and systemd install', installs)
+    t.run('the socket starts the front door, nginx reaches it', serves)
+    t.run('a wall stands inside the unit', walled)
+    t.run('what is killed starts again', restarts)
+    t.run('what hangs is noticed', watched)
+    t.run('reload', reloads)
+    t.run('stop lets calls finish', drains)
+    t.run('uninstall', uninstalls)
+    machine.stop()
+t.end()
