@@ -138,6 +138,19 @@ admitted(const struct front_view *v)
 	return v->state != JOB_QUEUED;
 }
 
+/* Of an endpoint that runs in the background whatever its caller asked for. */
+static bool
+accepted(const struct front_view *v)
+{
+	return v->task && v->admitted_at != 0;
+}
+
+static bool
+answered_or_accepted(const struct front_view *v)
+{
+	return answered(v) || accepted(v);
+}
+
 static int
 goes_on(struct err *e)
 {
@@ -167,18 +180,6 @@ give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
 	return err_named(e, ERR_INPUT, "RequestTimeout", "the caller has gone");
 }
 
-static int
-wait_for_answer(struct call *c, struct invocation *v, struct err *e)
-{
-	struct front_view view = { 0 };
-	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id, v->deadline, false, v->parked, answered, &view,
-	    e);
-	int rc = w == WAITED_ENOUGH ? answer_job(c, &view, v->deadline, e) : give_up(c, v, w, e);
-
-	front_view_clear(&view);
-	return rc;
-}
-
 static void
 accept(struct call *c, const struct front_view *view)
 {
@@ -189,7 +190,8 @@ accept(struct call *c, const struct front_view *view)
 	c->reply.status = 202;
 	reply_type(&c->reply, "application/json");
 	reply_header(&c->reply, "Location", where.data);
-	reply_header(&c->reply, "Preference-Applied", "respond-async");
+	if (c->invocation->prefer.async)
+		reply_header(&c->reply, "Preference-Applied", "respond-async");
 	reply_header(&c->reply, "At-Run-Job", c->job);
 	buf_fmt(&c->reply.body, "{\"id\":\"%s\",\"state\":\"%s\",\"location\":", c->job, job_state_name(view->state));
 	buf_json_str(&c->reply.body, where.data);
@@ -197,42 +199,71 @@ accept(struct call *c, const struct front_view *view)
 	buf_clear(&where);
 }
 
-/* "Prefer: respond-async": 202, but only once the job is admitted, so that what cannot run is never accepted.  With
- * wait=N the answer itself when it comes within N seconds. */
+/* It is admitted: 202, or with "Prefer: wait=N" the answer itself when it comes within N seconds. */
 static int
-wait_for_admission(struct call *c, struct invocation *v, struct err *e)
+accept_or_answer(struct call *c, struct invocation *v, struct front_view *view, int64_t patience, struct err *e)
 {
-	int64_t patience = clock_mono_ms() + PATIENCE_MS;
-	struct front_view view = { 0 };
-	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id,
-	    patience < v->deadline ? patience : v->deadline, true, v->parked, admitted, &view, e);
-	int rc;
+	enum waited w = answered(view) ? WAITED_ENOUGH : WAITED_TIME;
 
-	if (w == WAITED_ENOUGH && v->prefer.wait_s > 0 && !answered(&view)) {
+	job_id_print(&v->ticket.job.id, c->job);
+	if (v->prefer.wait_s > 0 && w == WAITED_TIME) {
 		int64_t until = clock_mono_ms() + (int64_t)v->prefer.wait_s * 1000;
 
 		w = waiter_until(c->waiter, c->request, &v->ticket.job.id, until < patience ? until : patience, true, false,
-		    answered, &view, e);
-		/* Accepted is accepted, also when the caller does not stay for the number. */
-		if (w == WAITED_TIME || w == WAITED_GONE)
-			w = WAITED_ENOUGH;
+		    answered, view, e);
 	}
-	if (w != WAITED_ENOUGH) {
+	/* Accepted is accepted, also when the caller does not stay for the number. */
+	if (v->prefer.wait_s <= 0 || w == WAITED_TIME || w == WAITED_GONE) {
+		accept(c, view);
+		return 0;
+	}
+	if (w == WAITED_ENOUGH)
+		w = waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, false, true, answered, view, e);
+	return w == WAITED_ENOUGH ? answer_job(c, view, v->deadline, e) : -1;
+}
+
+static int64_t
+patience_of(const struct invocation *v)
+{
+	int64_t patience = clock_mono_ms() + PATIENCE_MS;
+
+	return patience < v->deadline ? patience : v->deadline;
+}
+
+static int
+wait_for_answer(struct call *c, struct invocation *v, struct err *e)
+{
+	struct front_view view = { 0 };
+	int64_t patience = patience_of(v);
+	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id, v->deadline, false, v->parked,
+	    answered_or_accepted, &view, e);
+	int rc;
+
+	if (w != WAITED_ENOUGH)
 		rc = give_up(c, v, w, e);
-		goto out;
-	}
-	job_id_print(&view.id, c->job);
-	if (view.admitted_at == 0) {
+	else if (accepted(&view))
+		rc = accept_or_answer(c, v, &view, patience, e);
+	else
 		rc = answer_job(c, &view, v->deadline, e);
-	} else if (v->prefer.wait_s > 0 && view.state == JOB_DONE) {
-		front_view_clear(&view);
-		w = waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, false, true, answered, &view, e);
-		rc = w == WAITED_ENOUGH ? answer_job(c, &view, v->deadline, e) : -1;
-	} else {
-		accept(c, &view);
-		rc = 0;
-	}
-out:
+	front_view_clear(&view);
+	return rc;
+}
+
+/* "Prefer: respond-async": 202, but only once the job is admitted, so that what cannot run is never accepted. */
+static int
+wait_for_admission(struct call *c, struct invocation *v, struct err *e)
+{
+	struct front_view view = { 0 };
+	int64_t patience = patience_of(v);
+	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id, patience, true, v->parked, admitted, &view, e);
+	int rc;
+
+	if (w != WAITED_ENOUGH)
+		rc = give_up(c, v, w, e);
+	else if (view.admitted_at == 0)
+		rc = answer_job(c, &view, v->deadline, e);
+	else
+		rc = accept_or_answer(c, v, &view, patience, e);
 	front_view_clear(&view);
 	return rc;
 }
@@ -243,23 +274,20 @@ wait_for_twin(struct call *c, struct invocation *v, struct err *e)
 {
 	struct front_view view = { 0 };
 	bool async = v->prefer.async;
-	int64_t until = async ? clock_mono_ms() + PATIENCE_MS : v->deadline;
+	int64_t patience = patience_of(v);
 	enum waited w;
 	int rc;
 
 	v->ticket.job.id = v->ticket.job.twin;
 	job_id_print(&v->ticket.job.id, c->job);
-	w = waiter_until(c->waiter, c->request, &v->ticket.job.id, until, async, true, async ? admitted : answered, &view, e);
-	if (w == WAITED_ENOUGH && async && view.admitted_at != 0) {
-		accept(c, &view);
-		rc = 0;
-	} else if (w == WAITED_ENOUGH) {
+	w = waiter_until(c->waiter, c->request, &v->ticket.job.id, async ? patience : v->deadline, async, true,
+	    async ? admitted : answered_or_accepted, &view, e);
+	if (w == WAITED_ENOUGH && view.admitted_at != 0 && (async || accepted(&view)))
+		rc = accept_or_answer(c, v, &view, patience, e);
+	else if (w == WAITED_ENOUGH)
 		rc = answer_job(c, &view, v->deadline, e);
-	} else if (w == WAITED_FAILED) {
-		rc = -1;
-	} else {
-		rc = goes_on(e);
-	}
+	else
+		rc = w == WAITED_FAILED ? -1 : goes_on(e);
 	front_view_clear(&view);
 	return rc;
 }
@@ -379,7 +407,8 @@ invoke_hear(struct call *c, const struct news *n, int *rc, struct err *e)
 	struct invocation *v = c->invocation;
 	struct front_view view = { 0 };
 
-	if (v->prefer.async && n->kind == NEWS_ADMITTED) {
+	/* Only of what was accepted is this told: who did not ask for it has called a task. */
+	if (n->kind == NEWS_ADMITTED) {
 		view.id = n->id;
 		view.state = JOB_ADMITTED;
 		job_id_print(&view.id, c->job);
@@ -401,8 +430,8 @@ invoke_due(struct call *c)
 	const struct invocation *v = c->invocation;
 	struct front_view view = { 0 };
 	struct err e = ERR_INIT;
-	bool due = waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, true, true, v->prefer.async ? admitted : answered,
-	    &view, &e) != WAITED_TIME;
+	bool due = waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, true, true, v->prefer.async ? admitted :
+	    answered_or_accepted, &view, &e) != WAITED_TIME;
 
 	front_view_clear(&view);
 	return due;

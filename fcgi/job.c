@@ -149,6 +149,8 @@ print_job(struct call *c, const struct front_view *v, struct buf *b)
 	add_time(b, "admittedAt", v->admitted_at);
 	add_time(b, "startedAt", v->started_at);
 	add_time(b, "doneAt", v->done_at);
+	if (v->starts > 0)
+		buf_fmt(b, ",\"starts\":%d", v->starts);
 	buf_fmt(b, ",\"timeoutMs\":%lld,\"cancelRequested\":%s", (long long)v->timeout_ms, v->cancel ? "true" : "false");
 	add_error(b, v);
 	if (v->has_result)

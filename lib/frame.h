@@ -25,7 +25,8 @@
  *                  ◀── BODY [LAST]  bytes                          LAST (also on an empty BODY) ends the call: ok
  *                  ◀── ERROR   {"name":"TypeError","message":"…","where":"main.js:3:9","stack":"…"}
  *                                                                   ends the call: the bundle failed
- *     CANCEL      ──▶          empty; the deadline came or the caller left: abort the call's signal
+ *     CANCEL      ──▶          empty; the deadline came or the caller left: abort the call's signal.  When the handler does
+ *                              not end by that, an ERROR named HandlerGoesOn ends the call, and the instance is used no more
  *
  * The far end is hostile: a frame that is too long, of an unknown kind or out of turn ends the instance.
  */

@@ -119,6 +119,7 @@ view_light(struct front_view *v, sqlite3_stmt *q)
 	v->error_name = take_text(q, c++);
 	v->error = take_text(q, c++);
 	v->cancel = see_int(q, c++) != 0;
+	v->task = see_int(q, c++) != 0;
 	v->has_result = sqlite3_column_type(q, c) != SQLITE_NULL;
 	v->streamed = see_int(q, c++) != 0;
 	v->status = (int)see_int(q, c);
@@ -128,7 +129,7 @@ static void
 view_whole(struct front_view *v, sqlite3_stmt *q)
 {
 	const void *body;
-	int c = 16;
+	int c = 17;
 
 	v->author = take_text(q, c++);
 	v->bundle = take_text(q, c++);
@@ -139,6 +140,7 @@ view_whole(struct front_view *v, sqlite3_stmt *q)
 	v->runtime = take_text(q, c++);
 	v->wall = take_text(q, c++);
 	v->caller = take_text(q, c++);
+	v->starts = (int)see_int(q, c++);
 	v->headers_json = take_text(q, c++);
 	body = sqlite3_column_blob(q, c);
 	v->body_bytes = (size_t)sqlite3_column_bytes(q, c);

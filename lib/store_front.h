@@ -67,6 +67,8 @@ struct front_view {
 	int64_t timeout_ms, lease_until;                      /* monotonic ms, 0: none */
 	char *error_kind, *error_name, *error;
 	bool cancel;
+	bool task;  /* an endpoint that is told 202 */
+	int starts; /* not with a light look */
 	/* The answer, when the handler has begun one (has_result). */
 	bool has_result, streamed;
 	int status;

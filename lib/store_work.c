@@ -303,6 +303,13 @@ work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t
 	bind_int(q, WORK_ADMIT_NOW, now);
 	bind_int(q, WORK_ADMIT_ROW, row);
 	rc = store_run(s, q, e);
+	if (rc == 1 && a->task) {
+		if ((q = store_use(s, SQL_WORK_ADMIT_TASK, e)) == NULL)
+			return -1;
+		bind_int(q, WORK_ADMIT_TASK_ROW, row);
+		if (store_run(s, q, e) < 0)
+			return -1;
+	}
 	if (rc != 1 || !a->by_handle)
 		return rc;
 	if ((q = store_use(s, SQL_WORK_ADMIT_AUTHOR, e)) == NULL)

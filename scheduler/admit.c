@@ -150,6 +150,7 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
 	fill_timeout(r->conf, b, ep, job_timeout_ms, out);
 	fill_turn(r->conf, b, ep, out);
 	out->idempotent = ep != NULL && ep->idempotent;
+	out->task = ep != NULL && ep->task;
 	out->attempts = 1;
 	if (out->idempotent)
 		out->attempts = (int)least(r->conf->jobs.attempts, ep->attempts > 0 ? ep->attempts : ATTEMPTS_DEFAULT);

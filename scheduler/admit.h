@@ -25,7 +25,7 @@ struct admit_rules {
 struct admission {
 	int64_t timeout_ms;
 	const char *limit_key; /* static: whose limit that is, "limits.timeout", "limits.timeoutMs" of the bundle, ... */
-	bool idempotent;
+	bool idempotent, task;
 	int attempts;
 	int priority;
 	int64_t most, bundle_most; /* side by side, of the endpoint and of the bundle; 0: any number */

@@ -68,6 +68,7 @@ struct instance {
 	uint32_t last_number;
 	int64_t calls, used_ms, bound_ms;
 	bool was_blank, out_of_memory;
+	bool haunted;             /* a cancelled handler goes on in it */
 	bool contained;           /* its processes can be counted */
 	bool gate;                /* it has a way out */
 	bool told;                /* and the egress process knows where it may lead: LOAD may go */
@@ -356,10 +357,12 @@ got_error(struct instance *i, const struct frame *f)
 	} else {
 		j = c->job;
 		call_free(c);
-		if (j != NULL)
+		if (j != NULL) {
 			on->failed(i, j, &why);
-		else
+		} else {
+			i->haunted |= strcmp(why.name, "HandlerGoesOn") == 0;
 			on->freed(i);
+		}
 	}
 }
 
@@ -846,6 +849,12 @@ instance_abandon(struct instance *i, struct job *j, int64_t grace_ms, const char
 }
 
 /* --- questions --- */
+
+bool
+instance_haunted(const struct instance *i)
+{
+	return i->haunted;
+}
 
 enum instance_state
 instance_state(const struct instance *i)

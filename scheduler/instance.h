@@ -91,6 +91,7 @@ int64_t instance_calls(const struct instance *i);
 int64_t instance_used_ms(const struct instance *i);   /* monotonic: when it last began or ended something */
 int64_t instance_bound_ms(const struct instance *i);  /* monotonic: when it was bound */
 bool instance_was_blank(const struct instance *i);    /* it waited as a blank before it was bound */
+bool instance_haunted(const struct instance *i);      /* a handler whose call is over goes on in it */
 int instance_pid(const struct instance *i, int64_t *start);
 
 #endif

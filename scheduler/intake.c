@@ -35,6 +35,10 @@ refuse(struct job *j, const struct err *why)
 static void
 fill_admission(struct job *j, const struct admission *a)
 {
+	/* From here on nobody waits for a task: it is durable, and its budget begins with its run. */
+	j->task = a->task;
+	if (a->task)
+		j->w.mode = JOB_ASYNC;
 	shop_set_deadline(j, a->timeout_ms);
 	j->limit_key = a->limit_key;
 	j->idempotent = a->idempotent;

@@ -284,6 +284,20 @@ place_turn(void)
 		;
 }
 
+/* Why an instance takes no more calls; NULL: it does. */
+static const char *
+why_retire(const struct pool_entry *x)
+{
+	int64_t most = shop.conf->pool.calls;
+
+	if (most > 0 && instance_calls(x->instance) >= most)
+		return "it served pool.calls calls";
+	/* It would share its memory and its processor with calls that know nothing of it. */
+	if (instance_haunted(x->instance))
+		return "a handler went on after its call was cancelled";
+	return x->retiring ? "retired" : NULL;
+}
+
 /* Instances that are to end once they are free. */
 void
 place_retire(void)
@@ -292,14 +306,14 @@ place_retire(void)
 
 	for (i = 0; i < shop.pool.n; i++) {
 		struct pool_entry *x = &shop.pool.item[i];
-		int64_t most = shop.conf->pool.calls;
+		const char *why = why_retire(x);
 
-		if (most > 0 && instance_calls(x->instance) >= most)
-			x->retiring = true;
-		if (x->retiring && x->busy == 0 && x->state != INSTANCE_ENDING) {
+		if (why == NULL)
+			continue;
+		x->retiring = true;
+		if (x->busy == 0 && x->state != INSTANCE_ENDING) {
 			x->state = INSTANCE_ENDING;
-			instance_stop(x->instance, most > 0 && instance_calls(x->instance) >= most ?
-			    "it served pool.calls calls" : "retired");
+			instance_stop(x->instance, why);
 		}
 	}
 }

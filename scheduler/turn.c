@@ -226,7 +226,7 @@ static int
 write_admit(struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code), j->timeout_ms,
-		j->idempotent, strcmp(j->w.author, j->code->did) != 0 };
+		j->idempotent, strcmp(j->w.author, j->code->did) != 0, j->task };
 
 	return work_admit(s, j->w.id.row, &a, now, e);
 }

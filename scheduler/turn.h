@@ -29,7 +29,7 @@ struct job {
 	int64_t timeout_ms;    /* the budget after caps */
 	int64_t deadline_ms;   /* monotonic */
 	const char *limit_key; /* static: whose limit the deadline is */
-	bool idempotent;
+	bool idempotent, task;
 	int attempts;          /* starts of user code in all when idempotent */
 	int priority;
 	int64_t most, bundle_most; /* of its endpoint and of its bundle side by side; 0: any number */

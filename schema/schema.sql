@@ -76,6 +76,7 @@ CREATE TABLE job (
   error_name  TEXT,                         -- XRPC error name
   error       TEXT,                         -- what happened, which limit, its value, the key that sets it
   created_mono INTEGER,                     -- created_at in monotonic milliseconds: a clock that is set moves no deadline
+  task        INTEGER CHECK (task = 1),     -- 1: an endpoint that is told 202, whether its caller asked for that or not
   CHECK ((state = 'done') = (outcome IS NOT NULL)),
   CHECK ((state = 'done') = (done_at IS NOT NULL))
 ) STRICT;

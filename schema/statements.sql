@@ -113,15 +113,16 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_a
 -- name: front_look_light
 -- What somebody who waits wants to know first.
 SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
-       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, r.streamed, r.status
+       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, r.streamed, r.status
   FROM job j LEFT JOIN result r ON r.job = j.id
  WHERE j.id = :row AND j.nonce = :nonce;
 
 -- name: front_look
--- The first sixteen columns are those of front_look_light.
+-- The first seventeen columns are those of front_look_light.
 SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
-       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, r.streamed, r.status,
-       j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.caller, r.headers_json, r.body
+       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, r.streamed, r.status,
+       j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.caller, j.attempt, r.headers_json,
+       r.body
   FROM job j LEFT JOIN result r ON r.job = j.id
  WHERE j.id = :row AND j.nonce = :nonce;
 
@@ -259,6 +260,10 @@ UPDATE OR ROLLBACK job
 -- name: work_admit_author
 -- The author by the one name that does not change.
 UPDATE job SET author = :did WHERE id = :row AND author <> :did;
+
+-- name: work_admit_task
+-- Whoever waits for it is told 202, so that from now on nobody waits.
+UPDATE job SET mode = 'async', task = 1 WHERE id = :row;
 
 -- name: work_start
 UPDATE OR ROLLBACK job

@@ -52,6 +52,7 @@ BUNDLES = {
         'flaky': {'idempotent': True, 'attempts': 4, 'backoffMs': 30}, 'strict': {'attempts': 4, 'backoffMs': 30},
         'dies': {'idempotent': True, 'attempts': 5}, 'slowly': {'idempotent': True, 'attempts': 2, 'timeoutMs': 300},
         'lasting': {'idempotent': True}}},
+    'tasks': {'endpoints': {'slow': {'task': True}, 'lasting': {}}},
     'turns': {'endpoints': {'busy': {}, 'one': {'concurrency': 1}}},
     'pair': {'endpoints': {'busy': {}, 'one': {}}, 'limits': {'concurrency': 2}},
     'prio': {'endpoints': {'busy': {}, 'low': {'priority': -5}, 'high': {'priority': 5}}, 'limits': {'concurrency': 1}},
@@ -173,6 +174,51 @@ def key_failure():
         same(keyed(None, key + 'x', '', endpoint='missing').status, 404)
     rows = runner.sql("SELECT count(*) FROM job WHERE endpoint = 'missing'")
     same(rows, [(2,)])
+
+
+# ---- tasks ----
+
+def task_call(base):
+    """202 without being asked for, then the answer with its own status, headers and body."""
+    note = word()
+    a = call(url('slow', '?ms=300&note=' + note, base, 'tasks'), 'POST', b'it')
+    same((a.status, a.header('preference-applied')), (202, None), a)
+    job, where_it_is = a.header('at-run-job'), a.header('location')
+    check(re.match(r'\d+-[0-9a-f]{32}$', job) and where_it_is.endswith('/job/' + job), a)
+    same(call(base + where_it_is + '/result').status, 409)
+    d = done(job)
+    same((d['outcome'], d['mode'], d['starts'], d['result']['status'], d['result']['body']), ('ok', 'async', 1, 201, 'made it'))
+    for wants, mime in (('application/json', 'application/json'), ('text/html', 'text/html')):
+        page = call(base + where_it_is, headers=[('Accept', wants)])
+        check(page.status == 200 and page.header('content-type').startswith(mime) and 'done' in page.text, page)
+    r = call(base + where_it_is + '/result')
+    same((r.status, r.text, r.header('x-own')), (201, 'made it', 'yes'), r)
+    same(call(base + '/job/%s-%s' % (job.split('-')[0], '0' * 32)).status, 404)
+
+
+def task_key(base):
+    note, key = word(), word()
+    got = [call(url('slow', '?note=' + note, base, 'tasks'), 'POST', b'it', [('Idempotency-Key', key)]) for _ in range(2)]
+    same([a.status for a in got], [202, 202], got)
+    same(len({a.header('at-run-job') for a in got}), 1)
+    done(got[0].header('at-run-job'))
+    same(starts(note), 1)
+    a = call(url('slow', '?ms=300&note=' + note, base, 'tasks'), 'POST', b'it', [('Prefer', 'wait=15')])
+    same((a.status, a.text), (201, 'made it'), a)
+    a = call(url('nothing', '', base, 'tasks'), 'POST', b'')
+    same((a.status, a.error), (404, 'EndpointNotFound'), a)
+
+
+def goes_on():
+    """A handler that does not hear of its cancelling takes its instance along."""
+    note = word()
+    job = accepted('lasting', '?note=' + note, bundle='tasks')
+    until(lambda: starts(note) == 1, 'it runs')
+    same(post_json(runner.url + '/xrpc/dev.at-run.cancelJob', {'id': job}).status, 200)
+    same(done(job)['outcome'], 'cancelled')
+    instance = runner.sql('SELECT instance FROM v_jobs WHERE row = ?', row(job))[0][0]
+    why = until(lambda: runner.sql('SELECT why FROM v_instances WHERE instance = ? AND why IS NOT NULL', instance), 'it ends')
+    same(why, [('a handler went on after its call was cancelled',)])
 
 
 # ---- turns ----
@@ -330,7 +376,10 @@ if runner is not None and runner.p and len(fronts) == 2:
         t.run('behind %s: the same key and request is the same job' % name, key_once, front.url)
         t.run('behind %s: a key joins the running job, a lost caller finds it again' % name, key_running, front.url)
         t.run('behind %s: the same key and another request is 422' % name, key_other, front.url)
+        t.run('behind %s: a task is told 202, its answer waits' % name, task_call, front.url)
+        t.run('behind %s: a task under a key, and with wait=' % name, task_key, front.url)
     t.run('a key holds failures after the start, and no refusals', key_failure)
+    t.run('a cancelled handler that goes on takes its instance along', goes_on)
     t.run('an endpoint that runs one at a time holds up no other', one_at_a_time)
     t.run('a bundle runs no more side by side than it says', two_of_a_bundle)
     t.run('the higher priority goes first', who_goes_first)

@@ -817,7 +817,7 @@ def fresh_js(runtime):
             same(one.logs, [('info', f'begin {ms}'), ('info', f'end {ms}')], 'log')
 
     def cancel(x):
-        for name, check_it in (('untilAbort', lambda a: is_error(a, 'Cancelled')), ('never', lambda a: is_error(a, 'Cancelled', 'cancelled')),
+        for name, check_it in (('untilAbort', lambda a: is_error(a, 'Cancelled')), ('never', lambda a: is_error(a, 'HandlerGoesOn', 'cancelled')),
                                ('endless', lambda a: is_error(a, 'Cancelled')),
                                ('ctxAbort', lambda a: (is_answer(a, 200, b'"late"'), same(a.logs, [('info', 'aborted')], 'log')))):
             n = x.begin(name)

@@ -15,8 +15,8 @@ const HEAD_BYTES = 12, FRAME_MAX = 256 * 1024;
 const SMALL = 16 * 1024;
 /* Log lines that the host has not taken yet; more are counted, not kept, so a flood cannot fill the memory. */
 const LOG_BACKLOG = 1024 * 1024, LINE_MAX = 8 * 1024;
-/* A cancelled handler that does not end by itself is answered for after this time. */
-const CANCEL_GRACE_MS = 50;
+/* A cancelled handler that has not ended by then is answered for, and the runner is told that it goes on. */
+const CANCEL_GRACE_MS = 500;
 /* An instance that has been blank or idle this long warms up what a later call may need. */
 const IDLE_MS = 25;
 
@@ -41,6 +41,7 @@ class Exited extends Error {
 }
 
 const CANCELLED = { name: "Cancelled", message: "the call was cancelled" };
+const GOES_ON = { name: "HandlerGoesOn", message: "the call was cancelled; its handler goes on" };
 
 const invalid = (message) => {
 	const e = new Error(message);
@@ -154,7 +155,7 @@ export function serve(at) {
 		if (call.ended)
 			return;
 		const r = report.describe(error);
-		if (call.cancelled && r.name !== "Exited")
+		if (call.cancelled && r.name !== "Exited" && error !== GOES_ON)
 			r.name = "Cancelled";
 		end(call);
 		sendText(ERROR, true, call.id, stringify(r));
@@ -450,7 +451,7 @@ export function serve(at) {
 		call.controller?.abort();
 		if (call.stop !== null)
 			call.stop();
-		call.timer = at.later(() => fail(call, CANCELLED), CANCEL_GRACE_MS);
+		call.timer = at.later(() => fail(call, GOES_ON), CANCEL_GRACE_MS);
 	};
 
 	/* ---- loading ---- */
