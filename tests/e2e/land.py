@@ -36,6 +36,7 @@ def why_not():
 class Land:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix='at-rund-land-')
+        os.chmod(self.dir, 0o711)
         self.host, self.world = 'atrh%d' % os.getpid(), 'atrw%d' % os.getpid()
         self.procs = []
 
