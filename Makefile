@@ -122,7 +122,7 @@ unit: $(B)/tests/unit-tests
 e2e-programs: $(B)/tests/exits_probe $(B)/tests/fetch_probe $(B)/tests/proof_make
 e2e:
 	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh e2e
-# The doors of the walls, one line each:  make contract [WALL=none|sandbox] [WALL_USER=www-data]
+# The doors of the walls, one line each:  make contract [WALL=none|sandbox|container] [WALL_USER=www-data]
 contract: all
 	@AT_RUND_BUILD=$(B) B=$(B) sh tests/contract/run.sh $(WALL)
 check:

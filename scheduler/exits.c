@@ -38,6 +38,7 @@ struct exit_of { /* an instance's way out */
 	char *path;
 	int64_t gate; /* pid of the gate, 0: not known yet */
 	char *allow;  /* the message, NULL: not bound yet */
+	const char *key; /* whose limit its bytes are */
 	char *job;
 	struct exit_of *next;
 };
@@ -208,7 +209,7 @@ take_line(struct exits *x, const cJSON *m, int64_t instance)
 }
 
 static bool
-take_over(struct exits *x, const cJSON *m, int64_t instance)
+take_over(struct exits *x, const cJSON *m, const struct exit_of *o)
 {
 	struct err why = ERR_INIT;
 	const char *job = NULL;
@@ -218,9 +219,10 @@ take_over(struct exits *x, const cJSON *m, int64_t instance)
 	if (json_text(m, "job", 128, &job, NULL) != 0 || json_int(m, "value", 0, INT64_MAX / 2, &value, NULL) != 0)
 		return false;
 	conf_size_print(value, size);
-	err_named(&why, ERR_BUSY, "EgressLimit", "the job sent or received more than %s over the network (limits.egress)", size);
+	err_named(&why, ERR_BUSY, "EgressLimit", "the job sent or received more than %s = %s over the network", o->key != NULL ? o->key :
+	    "limits.egress", size);
 	if (x->events.over != NULL)
-		x->events.over(x->arg, instance, job, &why);
+		x->events.over(x->arg, o->instance, job, &why);
 	return true;
 }
 
@@ -239,7 +241,7 @@ take_event(struct exits *x, const char *json, size_t n)
 	else if (find(x, instance) == NULL)
 		; /* it went meanwhile */
 	else if (strcmp(event, "over") == 0)
-		fine = take_over(x, m, instance);
+		fine = take_over(x, m, find(x, instance));
 	else if (strcmp(event, "gate") == 0)
 		fine = json_int(m, "pid", 1, INT32_MAX, &find(x, instance)->gate, NULL) == 0;
 	else if (strcmp(event, "ready") != 0)
@@ -424,7 +426,8 @@ exits_add(struct exits *x, int64_t instance, const char *dir, struct err *e)
 }
 
 int
-exits_allow(struct exits *x, int64_t instance, const char *bundle, const struct conf_list *net, int64_t bytes, struct err *e)
+exits_allow(struct exits *x, int64_t instance, const char *bundle, const struct conf_list *net, int64_t bytes,
+    const char *key, struct err *e)
 {
 	struct exit_of *o = find(x, instance);
 	struct egress_rule rule;
@@ -449,6 +452,7 @@ exits_allow(struct exits *x, int64_t instance, const char *bundle, const struct 
 		buf_clear(&b);
 		return err_set(e, ERR_INPUT, "permissions.net has more than %d entries or %u bytes", EGRESS_LIST_MAX, EGRESS_MESSAGE_MAX);
 	}
+	o->key = key;
 	free(o->allow);
 	o->allow = buf_take(&b);
 	say(x, mem_str(o->allow), -1);

@@ -39,9 +39,12 @@ struct exits *exits_new(const struct conf *c, const char *program, const struct 
 int exits_start(struct exits *x, struct err *e);
 /* Makes the listening socket dir/out: the instance is whoever connects to it.  Nothing is allowed yet. */
 int exits_add(struct exits *x, int64_t instance, const char *dir, struct err *e);
-/* net: rules as lib/egress.h reads them, may be empty; bytes: each way, of a job.  ERR_INPUT: too many or too long. */
+/*
+ * net: rules as lib/egress.h reads them, may be empty; bytes: each way, of a job, as key (static) sets it.  ERR_INPUT: too many or
+ * too long.
+ */
 int exits_allow(struct exits *x, int64_t instance, const char *bundle, const struct conf_list *net, int64_t bytes,
-    struct err *e);
+    const char *key, struct err *e);
 /* fresh: no other call is under way there, so its bytes are counted anew. */
 void exits_job(struct exits *x, int64_t instance, const char *job, bool fresh);
 void exits_drop(struct exits *x, int64_t instance);

@@ -699,7 +699,9 @@ open_way(struct instance *i, const char *name, struct err *e)
 	if (!i->gate || b->permissions.net.n == 0)
 		return 0;
 	i->told = false;
-	return exits_allow(exits, i->n, name, &b->permissions.net, own > 0 && own < most ? own : most, e);
+	if (own > 0 && own < most)
+		return exits_allow(exits, i->n, name, &b->permissions.net, own, "the bundle's limits.egressBytes", e);
+	return exits_allow(exits, i->n, name, &b->permissions.net, most, "limits.egress", e);
 }
 
 void

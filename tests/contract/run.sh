@@ -1,7 +1,7 @@
 #!/bin/sh
 # The contract over every wall that works here, or over the one named; as root also as an ordinary user.
 #
-#     sh tests/contract/run.sh [none|sandbox]
+#     sh tests/contract/run.sh [none|sandbox|container]
 #
 # Its last line is "N passed, N failed, N skipped".
 cd "$(dirname "$0")/../.." || exit 2
@@ -17,7 +17,7 @@ one() {
 	echo "== wall $1${2:+ as $2}"
 	out=$(python3 tests/contract/contract.py --wall "$1" ${2:+--user "$2"} 2>&1)
 	rc=$?
-	printf '%s\n' "$out" | grep -E '^(shut|open|FAIL|skip)'
+	printf '%s\n' "$out" | grep -E '^(shut|open|goes|FAIL|skip)'
 	totals=$(printf '%s\n' "$out" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' | tail -n 1)
 	if [ -z "$totals" ]; then
 		printf '%s\n' "$out" | tail -n 20
@@ -33,7 +33,7 @@ one() {
 
 user=${WALL_USER:-www-data}
 id "$user" >/dev/null 2>&1 || user=nobody
-for wall in ${1:-none sandbox}; do
+for wall in ${1:-none sandbox container}; do
 	# Behind none the doors of root are no news, and some would hurt.
 	if [ "$(id -u)" -ne 0 ]; then
 		one "$wall"

@@ -100,7 +100,7 @@ command(char *line)
 	} else if (strcmp(word[0], "allow") == 0 && n >= 4) {
 		net.item = word + 4;
 		net.n = n - 4;
-		rc = exits_allow(exits, instance, word[2], &net, strtoll(word[3], NULL, 10), &e);
+		rc = exits_allow(exits, instance, word[2], &net, strtoll(word[3], NULL, 10), "limits.egress", &e);
 	} else if (strcmp(word[0], "job") == 0 && n == 3) {
 		exits_job(exits, instance, word[2], true);
 	} else if (strcmp(word[0], "drop") == 0) {

@@ -394,7 +394,7 @@ print(json.dumps([get('/big?n=2000000'), get('/big?n=20000000'), get('/')]))"""
     same(got[0], 2000000)
     check(isinstance(got[1], str) and isinstance(got[2], str), got)
     over = land.event(lambda e: e['event'] == 'over' and e['instance'] == n, 'over')
-    same((over['job'], over['why']), ('job%d' % n, 'the job sent or received more than 3M over the network (limits.egress)'))
+    same((over['job'], over['why']), ('job%d' % n, 'the job sent or received more than limits.egress = 3M over the network'))
     cut = land.line(n, end='limits.egress')
     check(MIB < cut['received'] <= 3 * MIB - 2000000 + 1, cut)
     same(land.line(n, verdict='spent')['end'], 'refused')

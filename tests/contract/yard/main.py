@@ -1,18 +1,21 @@
-"""The yard: where the inmate is let loose, and the doors that Python itself can try."""
+"""The yard: where the inmate is let loose, and the doors that Python itself can try.  Each door: {status: 0 shut, 1 open; text}."""
 import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import struct
 import subprocess
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TMP = os.environ.get('TMPDIR', '/tmp')
 
 
 def tool():
-    path = os.path.join(os.environ.get('TMPDIR', '/tmp'), 'inmate')
+    path = os.path.join(TMP, 'inmate')
     if not os.path.exists(path):
         shutil.copyfile(os.path.join(HERE, 'inmate'), path)
         os.chmod(path, 0o755)
@@ -33,22 +36,50 @@ def inmate(request, ctx):
 def attempt(fn):
     try:
         return {'status': 1, 'text': 'OPEN: %r' % (fn(),)}
-    except OSError as e:
+    except (OSError, MemoryError) as e:
         return {'status': 0, 'text': 'refused: %s' % e}
 
 
+def path_of(request):
+    return request.query['path'].replace('{bundle}', HERE).replace('{entry}', 'main.py')
+
+
 def read(request, ctx):
-    return attempt(lambda: len(os.listdir(request.query['path']) if os.path.isdir(request.query['path'])
-                               else open(request.query['path'], 'rb').read(64)))
+    path = path_of(request)
+    return attempt(lambda: len(os.listdir(path) if os.path.isdir(path) else open(path, 'rb').read(64)))
 
 
 def write(request, ctx):
-    return attempt(lambda: os.close(os.open(request.query['path'].replace('{bundle}', HERE),
-                                            os.O_WRONLY | os.O_CREAT, 0o600)))
+    return attempt(lambda: os.close(os.open(path_of(request), os.O_WRONLY | os.O_CREAT, 0o600)))
+
+
+def env(request, ctx):
+    return dict(ctx.env)
 
 
 def connect(request, ctx):
     return attempt(lambda: socket.create_connection((request.query['host'], int(request.query['port'])), 2).close())
+
+
+def exchange(request, ctx):
+    """Reached is who answers."""
+    def talk():
+        with socket.create_connection((request.query['host'], int(request.query['port'])), 5) as s:
+            s.sendall(b'GET %s HTTP/1.0\r\nHost: x\r\n\r\n' % request.query.get('path', '/').encode())
+            data = b''
+            while part := s.recv(65536):
+                data = (data + part)[-400:]
+        if not data:
+            raise OSError('nobody answers')
+        return data.decode('latin-1')[-200:]
+    return attempt(talk)
+
+
+def abstract(request, ctx):
+    def go():
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect('\0' + request.query['socket'])
+    return attempt(go)
 
 
 def shared(request, ctx):
@@ -63,9 +94,9 @@ def shared(request, ctx):
 
 def plant(request, ctx):
     """Things that whoever cleans up might follow or wait for."""
-    tmp = os.environ.get('TMPDIR', '/tmp')
-    for fn in (lambda: os.symlink(request.query['target'], tmp + '/link'), lambda: os.mkfifo(tmp + '/fifo'),
-               lambda: os.mkdir(tmp + '/dir', 0), lambda: os.symlink(request.query['target'], tmp + '/dir2')):
+    for fn in (lambda: os.symlink(request.query['target'], TMP + '/link'), lambda: os.mkfifo(TMP + '/fifo'),
+               lambda: os.mkdir(TMP + '/dir', 0), lambda: os.symlink(request.query['target'], TMP + '/dir2'),
+               lambda: os.mknod(TMP + '/device', stat.S_IFBLK | 0o600, os.makedev(8, 0))):
         try:
             fn()
         except OSError:
@@ -73,7 +104,7 @@ def plant(request, ctx):
     return {'status': 0, 'text': 'planted'}
 
 
-def descriptors(request, ctx):
+def opened(request, ctx):
     """What is open in the executor that is neither a pipe, a socket to the runner, nor of the bundle's own runtime."""
     odd, sockets = [], 0
     for fd in os.listdir('/proc/self/fd'):
@@ -87,6 +118,8 @@ def descriptors(request, ctx):
             odd.append(to)
     return {'status': 1 if odd else 0, 'text': ('OPEN: %r' % odd) if odd else 'refused: %d sockets, pipes' % sockets}
 
+
+# ---- frames that lie
 
 def runner_socket():
     for fd in sorted(map(int, os.listdir('/proc/self/fd'))):
@@ -114,6 +147,8 @@ def frames(request, ctx):
     return 'said'
 
 
+# ---- bombs, each small enough to hit the limit of the job and not of the machine
+
 def flood(request, ctx):
     block = b'flood ' * 10922 + b'\n'
     for _ in range(1 << 14):
@@ -126,15 +161,95 @@ def huge(request, ctx):
         yield b'x' * (1 << 20)
 
 
-def grow(request, ctx):
+def number(request):
+    return int(request.query['n'])
+
+
+def forks(request, ctx):
+    children = []
+
+    def go():
+        for _ in range(number(request)):
+            pid = os.fork()
+            if pid == 0:
+                signal.pause()
+                os._exit(0)
+            children.append(pid)
+        time.sleep(3)  # who counts from outside has this long
+        return len(children)
+    try:
+        return attempt(go)
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def memory(request, ctx):
     hold = []
-    while True:
+    while len(hold) < number(request):
         hold.append(bytearray(os.urandom(1 << 20)))
-        if len(hold) > 700:
-            return 'OPEN: so much memory'
+    time.sleep(3)
+    return {'status': 1, 'text': 'OPEN: %d MiB' % len(hold)}
 
 
-def spin(request, ctx):
-    n = 0
-    while True:
-        n += 1
+def descriptors(request, ctx):
+    held = []
+    try:
+        return attempt(lambda: [held.append(os.open('/dev/null', os.O_RDONLY)) for _ in range(number(request))] and len(held))
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def disk(request, ctx):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    names = ['%s/py-bomb.%d' % (TMP, i) for i in range(number(request) // 8)]
+
+    def go():
+        for n in names:
+            with open(n, 'wb') as f:
+                f.write(bytes(8 << 20))
+        return len(names)
+    try:
+        return attempt(go)
+    finally:
+        for n in filter(os.path.exists, names):
+            os.unlink(n)
+
+
+def files(request, ctx):
+    def go():
+        os.makedirs(TMP + '/py-many', exist_ok=True)
+        for i in range(number(request)):
+            os.close(os.open('%s/py-many/%d' % (TMP, i), os.O_CREAT | os.O_WRONLY))
+        time.sleep(3)
+        return number(request)
+    try:
+        return attempt(go)
+    finally:
+        shutil.rmtree(TMP + '/py-many', ignore_errors=True)
+
+
+def cpu(request, ctx):
+    end = time.process_time() + number(request)
+    while time.process_time() < end:
+        pass
+    return {'status': 1, 'text': 'OPEN: %r s' % time.process_time()}
+
+
+def late(request, ctx):
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except ValueError:
+        pass  # not in the main thread
+    end = time.monotonic() + number(request)
+    while time.monotonic() < end:
+        time.sleep(1)
+    return {'status': 1, 'text': 'OPEN: outlived its deadline'}
+
+
+def daemon(request, ctx):
+    """Its own session, no output, its parent gone: the test looks for it from outside."""
+    subprocess.run([tool(), 'daemon', request.query['mark']], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return {'status': 1, 'text': 'left'}
