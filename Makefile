@@ -35,10 +35,11 @@ GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/fr
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
            lib/egress.o lib/grant.o lib/access.o lib/notify.o
 LEDGER   = lib/store.o schema.o
-FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o
-WORK     = lib/store_work.o lib/store_key.o lib/store_retry.o lib/store_token.o
+FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o lib/store_secret.o
+WORK     = lib/store_work.o lib/store_key.o lib/store_retry.o lib/store_token.o lib/store_secret.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
+SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/walls.o backends/none.o backends/sandbox.o backends/container.o backends/engine.o backends/image.o \
            backends/seccomp.o backends/parts.o backends/permit.o backends/runtime.o lib/child.o
@@ -65,7 +66,7 @@ all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B
 $(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
 
-$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD))
+$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
 
 # First inside a wall, where no library is: static, and none of our rooms but what both ends of the way out share.
@@ -79,12 +80,12 @@ endif
 $(B)/at-rund-gate: $(call O,$(GATE))
 	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
-$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o $(WALLS))
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o lib/multibase.o $(SECRETS) $(WALLS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium $(L_WALLS)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(OUTWARD) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(SECRETS) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next
@@ -105,7 +106,7 @@ $(B)/tests/store_bench: $(call O,tests/bench/store_bench.o $(GROUND) $(LEDGER) $
 	$(LINK) $(L_GROUND) $(L_LEDGER)
 $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) $(FRONT))
 	$(LINK) $(L_GROUND) $(L_LEDGER)
-$(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(WORLD) $(PROOF))
+$(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(WORLD) $(PROOF) $(SECRETS))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
 
 $(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/cid.o \
@@ -135,7 +136,7 @@ lint: $(B)/schema.h
 
 # Fuzz targets are built by clang, all of lib but the ledger with them:  make fuzz RUNS=100000
 FUZZ_CC  = clang-14
-FUZZED   = $(OUTWARD) $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
+FUZZED   = $(OUTWARD) $(SECRETS) $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
 FUZZ     = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 

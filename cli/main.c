@@ -116,6 +116,23 @@ const struct command cli_commands[] = {
 	    "SERVER           lighttpd, nginx, caddy, apache, cgi (Apache without FastCGI), or for a shared host\n"
 	    "                 htaccess, htaccess-fcgid, htaccess-cgi\n"
 	    "--base /PATH     below this path, instead of web.base_path; / for none\n", cmd_web_config },
+	{ "secret key", "", 0, 0, "all", "the key that authors seal secrets for",
+	    "at-rund secret key\nat-rund secret key --all\n",
+	    "--all            every key, also those for receipts and those that are gone\n", cmd_secret_key },
+	{ "secret list", "", 0, 0, "author=", "whose sealed secrets lie here, for which key, until when",
+	    "at-rund secret list\n", "--author DID     of this author\n", cmd_secret_list },
+	{ "secret seal", "", 0, 0, "author= bundle= runner= key= days=", "seal secrets from standard input for a runner",
+	    "at-rund secret seal --author did:plc:ewvi7nxzyoun6zhxrhs64oiz --bundle hello < .env\n",
+	    "--author DID     whose bundle\n"
+	    "--bundle NAME    of which bundle\n"
+	    "--runner DID     for which runner; this machine's own when not given\n"
+	    "--key KEY        that runner's key (z6LS...)\n"
+	    "--days N         good for so many days, 365 when not given\n", cmd_secret_seal },
+	{ "secret rotate", "", 0, 0, "receipts", "make a new key; the one before it goes on opening boxes",
+	    "at-rund secret rotate\nat-rund secret rotate --receipts\n",
+	    "--receipts       the key that receipts are signed with\n", cmd_secret_rotate },
+	{ "secret revoke", "KEY", 1, 1, "", "remove an old key: what was sealed for it is lost to the runner",
+	    "at-rund secret revoke z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc\n", NULL, cmd_secret_revoke },
 	{ "config check", "[FILE]", 0, 1, "", "read the config through, tell every problem",
 	    "at-rund config check\nat-rund config check ./config.toml\n", NULL, cmd_config_check },
 	{ "config show", "", 0, 0, "", "every value in force and where it came from", "at-rund config show\n", NULL,

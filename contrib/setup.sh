@@ -16,6 +16,7 @@ SETUP_PDS=0.4.217
 SETUP_PLC=0.0.1
 SETUP_LEXICON=0.6.2
 SETUP_GYP=10.3.1
+SETUP_SODIUM=0.7.15
 
 setup_say() {
 	printf 'setup: %s\n' "$*" >&2
@@ -212,6 +213,15 @@ setup_pds() {
 	echo "$setup_mark" >"$setup_test/.done"
 }
 
+# What an author who seals secrets in JavaScript installs (contrib/seal.mjs).
+setup_sodium() {
+	setup_mark="libsodium-wrappers $SETUP_SODIUM"
+	if ! setup_done "$AT_RUND_DEPS/sodium" "$setup_mark"; then
+		setup_npm "$AT_RUND_DEPS/sodium" "libsodium-wrappers@$SETUP_SODIUM"
+		echo "$setup_mark" >"$AT_RUND_DEPS/sodium/.done"
+	fi
+}
+
 setup_need() {
 	setup_missing=
 	for setup_set in "$@"; do
@@ -224,7 +234,7 @@ setup_need() {
 	for setup_set in "$@"; do
 		case $setup_set in
 		run) setup_deno ;;
-		test) setup_pds ;;
+		test) setup_pds && setup_sodium ;;
 		esac
 	done
 }

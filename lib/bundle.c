@@ -109,6 +109,7 @@ bundle_free(struct bundle *b)
 	free(b->endpoint);
 	for (i = 0; i < PERMISSIONS; i++)
 		list_clear(permission_of(b, i));
+	list_clear(&b->secrets);
 	free(b);
 }
 
@@ -346,6 +347,28 @@ read_bounds(const cJSON *tree, struct bundle *b, struct err *e)
 	return 0;
 }
 
+static int
+read_secrets(const cJSON *tree, struct bundle *b, struct err *e)
+{
+	const cJSON *all = json_member(tree, "secrets"), *item;
+	int n = cJSON_GetArraySize(all);
+
+	if (all == NULL)
+		return 0;
+	if (!cJSON_IsArray(all) || n > BUNDLE_SECRETS_MAX)
+		return err_set(e, ERR_INPUT, "secrets must be a list of at most %d names", BUNDLE_SECRETS_MAX);
+	b->secrets.item = mem_array((size_t)n + 1, sizeof *b->secrets.item);
+	cJSON_ArrayForEach(item, all)
+	{
+		const char *s = cJSON_IsString(item) ? item->valuestring : "";
+
+		if (!syntax_env_name(s, strlen(s)))
+			return err_set(e, ERR_INPUT, "secrets: a name has letters, digits and _, and does not begin with a digit");
+		b->secrets.item[b->secrets.n++] = mem_str(s);
+	}
+	return 0;
+}
+
 struct bundle *
 bundle_parse(const char *json, size_t n, bool local, struct err *e)
 {
@@ -361,7 +384,8 @@ bundle_parse(const char *json, size_t n, bool local, struct err *e)
 		err_set(e, ERR_INPUT, "not an object");
 	else if (tree != NULL)
 		fine = read_name(tree, b, local, e) == 0 && read_code(tree, b, local, e) == 0 &&
-		    read_runtime(tree, b, e) == 0 && read_endpoints(tree, b, e) == 0 && read_bounds(tree, b, e) == 0;
+		    read_runtime(tree, b, e) == 0 && read_endpoints(tree, b, e) == 0 && read_bounds(tree, b, e) == 0 &&
+		    read_secrets(tree, b, e) == 0;
 	cJSON_Delete(tree);
 	if (fine)
 		return b;
@@ -477,6 +501,20 @@ put_bounds(struct buf *out, const struct bundle *b)
 	buf_char(out, '}');
 }
 
+static void
+put_secrets(struct buf *out, const struct bundle *b)
+{
+	size_t i;
+
+	if (b->secrets.n == 0)
+		return;
+	put_key(out, "secrets");
+	buf_char(out, '[');
+	for (i = 0; i < b->secrets.n; i++)
+		put_text(out, NULL, b->secrets.item[i]);
+	buf_char(out, ']');
+}
+
 void
 bundle_json(const struct bundle *b, struct buf *out)
 {
@@ -489,6 +527,7 @@ bundle_json(const struct bundle *b, struct buf *out)
 	put_text(out, "entry", b->entry);
 	put_endpoints(out, b);
 	put_bounds(out, b);
+	put_secrets(out, b);
 	put_text(out, "createdAt", b->created_at);
 	buf_char(out, '}');
 }

@@ -15,6 +15,7 @@ struct buf;
 struct err;
 
 #define BUNDLE_ENDPOINTS_MAX 256
+#define BUNDLE_SECRETS_MAX   64
 #define BUNDLE_PATH_MAX      256 /* of a file in a bundle */
 
 struct bundle_endpoint {
@@ -49,6 +50,7 @@ struct bundle {
 		int64_t request_bytes, response_bytes, log_bytes, egress_bytes;
 		int64_t concurrency; /* calls side by side over the whole runner */
 	} limits;
+	struct conf_list secrets; /* names of what the author sealed for the runner; empty: none are looked for */
 	char *created_at; /* NULL: not said */
 };
 

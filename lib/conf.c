@@ -88,8 +88,10 @@ static const char *const metrics[] = { "off", "loopback", "on", NULL };
 	{ section, name, type, offsetof(struct conf, field), value, min, max, NULL, help, sample }
 
 static const struct key keys[] = {
-	TEXT("", "did", T_DID, did, NULL, "who runs this runner: your DID", "did:plc:your-did-here"),
+	TEXT("", "did", T_DID, did, NULL, "the runner's DID: yours, or did:web:HOST for one of its own", "did:plc:your-did-here"),
 	TEXT("", "handle", T_HANDLE, handle, NULL, "your handle, for people", "you.bsky.social"),
+	TEXT("", "operator", T_DID, operator, NULL,
+	    "your DID when did is the runner's own (did:web:its-host); not set: did is you", NULL),
 	NUMBER("", "port", T_INT, port, "3000", 0, 65535,
 	    "at-rund serve answers here with a private lighttpd; 0: only the FastCGI socket", "3000"),
 	WORD("", "isolation", isolation, "auto", isolations,
@@ -177,6 +179,10 @@ static const struct key keys[] = {
 	TEXT("atproto", "handle_resolver", T_URL, atproto.handle_resolver, NULL,
 	    "server that resolves handles; not set: DNS and .well-known", NULL),
 	TEXT("atproto", "collection", T_NSID, atproto.collection, "dev.at-run.bundle", "collection of bundle records", NULL),
+	TEXT("atproto", "secret_collection", T_NSID, atproto.secret_collection, "dev.at-run.secret",
+	    "collection of authors' sealed secrets", NULL),
+	TEXT("atproto", "runner_collection", T_NSID, atproto.runner_collection, "dev.at-run.runner",
+	    "collection of the record that announces this runner", NULL),
 	TEXT("atproto", "ports", T_PORTS, atproto.ports, NULL, "ports besides 443 that a PDS may use", NULL),
 	NUMBER("atproto", "record_fresh", T_DURATION, atproto.record_fresh, "30s", 0, 30 * DAY,
 	    "how long a record counts as current without asking", NULL),

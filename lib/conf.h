@@ -42,6 +42,7 @@ struct conf {
 
 	/* top level */
 	char *did, *handle;
+	char *operator;    /* DID of the person behind it; NULL: did is theirs */
 	int64_t port;      /* 3000; 0: only the FastCGI socket */
 	char *isolation;   /* auto, none, sandbox, container, firecracker */
 	char *contact;     /* free text for the card */
@@ -94,6 +95,8 @@ struct conf {
 		char *plc_url;            /* https://plc.directory */
 		char *handle_resolver;    /* NULL: DNS and well-known */
 		char *collection;         /* dev.at-run.bundle */
+		char *secret_collection;  /* dev.at-run.secret */
+		char *runner_collection;  /* dev.at-run.runner */
 		struct conf_list ports;   /* further ports than 443 that a PDS may use */
 		int64_t record_fresh;     /* 30s: served without asking */
 		int64_t record_stale;     /* 24h: served while asking again in the background, or while the PDS is down */

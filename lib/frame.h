@@ -12,6 +12,7 @@
  * JSON payloads are UTF-8 objects.  A life, host on the left:
  *
  *                  ◀── HELLO   {"protocol":1,"runtime":"node","version":"v20.20.2"}    the instance is blank
+ *     SECRETS     ──▶          {"API_KEY":"…"}              before LOAD, once, if the bundle names secrets: belongs to env
  *     LOAD        ──▶          {"dir":"/…/bundle","entry":"main.js","env":{"LANG":"C"},
  *                               "bundle":"did:plc:…/hello","cid":"bafy…"}              once, binds it for life
  *                  ◀── READY   {"endpoints":["default","listVideos"]}
@@ -53,6 +54,7 @@ enum frame_kind {
 	FRAME_CALL = 17,
 	FRAME_DATA = 18,
 	FRAME_CANCEL = 19,
+	FRAME_SECRETS = 20,
 };
 
 #define FRAME_HEAD_BYTES 12

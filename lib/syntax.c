@@ -241,6 +241,17 @@ zone(const char *s, size_t n, int *minutes)
 	return true;
 }
 
+bool
+syntax_env_name(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || s[i] == '_' || (i > 0 && digit(s[i]))))
+			return false;
+	return n > 0 && n <= SYNTAX_ENV_MAX;
+}
+
 static int
 days_of(int year, int month)
 {

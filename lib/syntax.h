@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define SYNTAX_ENV_MAX      128
 #define SYNTAX_DID_MAX      2048
 #define SYNTAX_HANDLE_MAX   253
 #define SYNTAX_NSID_MAX     317
@@ -25,6 +26,7 @@ bool syntax_rkey(const char *s, size_t n);
 bool syntax_tid(const char *s, size_t n);
 bool syntax_aturi(const char *s, size_t n);
 bool syntax_at_identifier(const char *s, size_t n); /* a DID or a handle */
+bool syntax_env_name(const char *s, size_t n);      /* of an environment variable: letters, digits, _ */
 bool syntax_datetime(const char *s, size_t n);      /* syntax and meaning: month 13 is refused */
 bool syntax_language(const char *s, size_t n);
 bool syntax_cid(const char *s, size_t n); /* any CIDv1 spelling; lib/cid.h takes only those we can check */

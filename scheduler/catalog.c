@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/mem.h"
+#include "lib/store_secret.h"
 #include "lib/store_work.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/loop.h"
@@ -17,6 +18,7 @@
 #define BUCKETS        1024
 #define NAMES_MAX      4096 /* in memory; the ledger knows them all */
 #define ASK_AGAIN_MS   10000
+#define SEALED_MS      2000 /* secrets that are missing or bad are looked for again when this old */
 
 struct name {
 	char *key; /* author NUL name NUL version NUL */
@@ -64,6 +66,8 @@ code_unref(struct code *c)
 	if (c->local)
 		bundle_remove(c->dir, NULL); /* the copy that dev.c made for it */
 	free(c->cid);
+	free(c->sealed_cid);
+	free(c->sealed);
 	free(c->did);
 	free(c->name);
 	free(c->dir);
@@ -71,6 +75,12 @@ code_unref(struct code *c)
 	free(c->key);
 	bundle_free(c->bundle);
 	free(c);
+}
+
+bool
+code_wants_secrets(const struct code *c)
+{
+	return c->bundle->secrets.n > 0 && !c->local;
 }
 
 const char *
@@ -308,6 +318,8 @@ code_of_row(struct catalog *c, const struct work_bundle *row, struct err *e)
 	bundle_free(b);
 	if (k == NULL)
 		return NULL;
+	if (code_wants_secrets(k))
+		work_sealed_get(c->store, k->did, k->name, &k->sealed_cid, &k->sealed, NULL);
 	catalog_adopt(c, k);
 	code_unref(k); /* the catalog's reference remains */
 	return k;
@@ -360,6 +372,12 @@ out:
 	return m;
 }
 
+static bool
+needs_sealed(const struct code *k)
+{
+	return code_wants_secrets(k) && (k->sealed == NULL || k->sealed_bad);
+}
+
 enum catalog_found
 catalog_find(struct catalog *c, const char *author, const char *name, const char *version, struct code **out)
 {
@@ -371,12 +389,13 @@ catalog_find(struct catalog *c, const char *author, const char *name, const char
 		m = name_load(c, author, name, version);
 	if (m == NULL)
 		return CATALOG_MISSING;
-	/* A version that is a CID can mean nothing else tomorrow. */
-	fixed = strcmp(m->code->cid, version) == 0 && strcmp(m->code->did, author) == 0 && m->checked_at > 0;
+	/* A version that is a CID can mean nothing else tomorrow; what was sealed for it can. */
+	fixed = !code_wants_secrets(m->code) && strcmp(m->code->cid, version) == 0 && strcmp(m->code->did, author) == 0 &&
+	    m->checked_at > 0;
 	age = fixed ? 0 : clock_wall_ms() - m->checked_at;
 	if (age < 0)
 		age = c->conf->atproto.record_fresh + 1; /* the clock was set back: who knows */
-	if (age > c->conf->atproto.record_stale)
+	if (age > c->conf->atproto.record_stale || (needs_sealed(m->code) && age > SEALED_MS))
 		return CATALOG_MISSING;
 	m->used_ms = loop_now_ms();
 	*out = m->code;
@@ -415,9 +434,35 @@ write_down(const struct fetcher_answer *a, const struct code *k, const char *aut
 		turn_author(t, author, a->did, a->pds);
 }
 
+/* All versions of a bundle have the same secrets.  True: they are others than before. */
+static bool
+seal(struct catalog *c, const char *did, const char *name, const char *cid, const char *json)
+{
+	bool changed = false;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++) {
+		struct code *k;
+
+		for (k = c->codes[i]; k != NULL; k = k->next) {
+			if (!code_wants_secrets(k) || strcmp(k->did, did) != 0 || strcmp(k->name, name) != 0 ||
+			    (k->sealed_cid == NULL ? cid == NULL : cid != NULL && strcmp(k->sealed_cid, cid) == 0))
+				continue;
+			free(k->sealed_cid);
+			free(k->sealed);
+			k->sealed_cid = mem_str(cid);
+			k->sealed = mem_str(json);
+			k->sealed_bad = false;
+			k->broken_until_ms = 0;
+			changed = true;
+		}
+	}
+	return changed;
+}
+
 struct code *
 catalog_take(struct catalog *c, const char *author, const char *name, const char *version, struct fetcher_answer *a,
-    struct turn *t, struct err *e)
+    struct turn *t, bool *unsealed, struct err *e)
 {
 	struct code *k = catalog_peek(c, a->cid);
 
@@ -429,6 +474,9 @@ catalog_take(struct catalog *c, const char *author, const char *name, const char
 		code_unref(k);
 	}
 	write_down(a, k, author, name, version, t);
+	*unsealed = code_wants_secrets(k) && seal(c, k->did, k->name, a->sealed_cid, a->sealed_json);
+	if (*unsealed)
+		turn_sealed(t, k->did, k->name, a->sealed_cid, a->sealed_json);
 	name_put(c, author, name, version, k, clock_wall_ms());
 	return k;
 }

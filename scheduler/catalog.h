@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/err.h"
+#include "lib/job.h"
 
 struct backend;
 struct bundle;
@@ -34,6 +35,8 @@ struct code {
 	struct err no_wall;
 	char *key;                     /* wall and what of it must be known at the start: which blanks may take it */
 	bool local;                    /* of [dev] bundles: dir is a copy that goes with it */
+	char *sealed_cid, *sealed;     /* record of the author's secrets for this runner; NULL: none is known */
+	bool sealed_bad;               /* the keeper could not use it: worth asking for another soon */
 	struct code *next;             /* in its hash chain */
 
 	/* what place.c and events.c know of it */
@@ -43,6 +46,7 @@ struct code {
 	int64_t retry_at_ms;           /* monotonic; no start before */
 	bool no_room;                  /* the last start failed because the disk is full, which is no fault of the code */
 	int64_t broken_until_ms;       /* the bundle does not load: broken says why */
+	enum job_outcome broken_outcome; /* of the jobs that wait: its own fault, or refused before it ran */
 	struct err broken;
 };
 
@@ -63,9 +67,11 @@ enum catalog_found catalog_find(struct catalog *c, const char *author, const cha
     struct code **out);
 /* The CID a name had when it was last seen, for "knownCid"; NULL when none. */
 const char *catalog_known_cid(struct catalog *c, const char *author, const char *name, const char *version);
-/* Takes an answer of the fetcher in and writes it down with the turn.  NULL and e when it cannot be used here. */
+/* Takes an answer of the fetcher in and writes it down with the turn.  *unsealed: the author's secrets are others now.  NULL and e when it cannot be used here. */
 struct code *catalog_take(struct catalog *c, const char *author, const char *name, const char *version,
-    struct fetcher_answer *a, struct turn *t, struct err *e);
+    struct fetcher_answer *a, struct turn *t, bool *unsealed, struct err *e);
+/* Does it name secrets that its author must have sealed? */
+bool code_wants_secrets(const struct code *c);
 /* The background question failed: the old answer stays good while it may; NOTFOUND ends it. */
 void catalog_failed(struct catalog *c, const char *author, const char *name, const char *version,
     const struct err *why);

@@ -52,6 +52,7 @@
 #include "scheduler/seen.h"
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
+#include "scheduler/vault.h"
 
 #define TICK_MS         1000   /* the slow poll: data never depends on bells */
 #define BEAT_TICKS      2
@@ -230,6 +231,7 @@ on_tick(void *arg)
 	}
 	if (shop.ticks % INSTANCE_TICKS == 0)
 		refresh_instances();
+	vault_tick();
 	if (shop.ticks % TIDY_TICKS == 0)
 		catalog_tidy(shop.catalog);
 	end_idle();
@@ -452,6 +454,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.fetch = fetch_new(s->conf, s->program);
 	if (fetch_start(shop.fetch, e) != 0)
 		return -1;
+	vault_open();
 	if (any_closed(s->walls) && exits_start(shop.exits, e) != 0)
 		return -1;
 	shop.people = people_new(s->conf, shop.fetch, intake_person);
@@ -503,7 +506,7 @@ all_gone(void *arg)
 		turn_reset(&shop.turn);
 	}
 	bury();
-	if (shop.pool.n == 0 && (shop.fetch == NULL || fetch_gone(shop.fetch)) &&
+	if (shop.pool.n == 0 && (shop.fetch == NULL || fetch_gone(shop.fetch)) && vault_gone() &&
 	    (shop.exits == NULL || exits_gone(shop.exits)))
 		loop_end();
 	return false;
@@ -530,6 +533,7 @@ dispatch_close(void)
 	loop_stop(&shop.record);
 	if (shop.fetch != NULL)
 		fetch_stop(shop.fetch);
+	vault_stop();
 	for (i = 0; i < shop.pool.n; i++)
 		instance_stop(shop.pool.item[i].instance, "the scheduler stops");
 	if (shop.exits != NULL)
@@ -544,6 +548,7 @@ dispatch_close(void)
 	if (shop.ringer >= 0)
 		close(shop.ringer);
 	fetch_free(shop.fetch);
+	vault_close();
 	exits_free(shop.exits);
 	people_free(shop.people);
 	seen_free(shop.seen);

@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/secret.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
 #include "scheduler/exits.h"
@@ -20,6 +21,7 @@
 #include "scheduler/place.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
+#include "scheduler/vault.h"
 
 #define BROKEN_MS        3000 /* a bundle that does not load is not tried again so soon */
 
@@ -50,6 +52,10 @@ events_blank(struct instance *i)
 	struct pool_entry *x = pool_of(&shop.pool, i);
 	struct err e = ERR_INIT;
 
+	if (x->code != NULL && code_wants_secrets(x->code) && instance_secrets(i) == NULL) {
+		vault_bind(i, x->code);
+		return;
+	}
 	if (x->code != NULL && instance_load(i, x->code, &e) != 0) {
 		log_warn("bundle cannot be placed", "instance=%lld why=%s", (long long)instance_ledger_id(i),
 		    log_q(e.text));
@@ -72,12 +78,26 @@ on_warm(struct instance *i)
 	turn_instance_set(&shop.turn, instance_ledger_id(i), instance_word(i), code->cid, 0);
 }
 
+/* Errors go where the log goes. */
+static void
+redact_err(const struct instance *i, struct err *e)
+{
+	const struct secret_env *env = instance_secrets(i);
+	struct buf clean = BUF_INIT;
+
+	if (env != NULL && secret_redact(env, e->text, strlen(e->text), &clean))
+		snprintf(e->text, sizeof e->text, "%s", clean.data);
+	buf_clear(&clean);
+}
+
 static void
 on_broken(struct instance *i, const struct err *why)
 {
 	struct code *code = instance_code(i);
 
 	code->broken = *why;
+	code->broken_outcome = OUTCOME_ERROR;
+	redact_err(i, &code->broken);
 	err_wrap(&code->broken, "the bundle does not load");
 	code->broken_until_ms = loop_now_ms() + BROKEN_MS;
 	log_info("bundle does not load", "cid=%s why=%s", code->cid, log_q(why->text));
@@ -137,9 +157,9 @@ on_failed(struct instance *i, struct job *j, const struct err *why)
 	struct err e = *why;
 	enum job_outcome outcome = OUTCOME_ERROR;
 
-	(void)i;
 	if (j->outcome != OUTCOME_NONE)
 		return;
+	redact_err(i, &e);
 	/* When the record lists no endpoints, only the executor knows that there is none of that name. */
 	if (j->code->bundle->any_endpoint && strcmp(e.name, "EndpointNotFound") == 0) {
 		e.kind = ERR_NOTFOUND;
@@ -174,7 +194,7 @@ on_freed(struct instance *i)
 }
 
 static void
-on_log(struct instance *i, struct job *j, const char *level, const char *source, const char *text, size_t n)
+keep_line(struct instance *i, struct job *j, const char *level, const char *source, const char *text, size_t n)
 {
 	int64_t max = shop.conf->limits.log, line = shop.conf->limits.log_line, row = j != NULL ? j->w.id.row : 0;
 	struct pool_entry *x = pool_of(&shop.pool, i);
@@ -195,6 +215,21 @@ on_log(struct instance *i, struct job *j, const char *level, const char *source,
 	}
 	*logged += (int64_t)n;
 	turn_log(&shop.turn, row, instance_ledger_id(i), level, source, text, n);
+}
+
+/* Values of secrets are cut out before anything is counted, cut or written. */
+static void
+on_log(struct instance *i, struct job *j, const char *level, const char *source, const char *text, size_t n)
+{
+	const struct secret_env *env = instance_secrets(i);
+	struct buf clean = BUF_INIT;
+
+	if (env != NULL && secret_redact(env, text, n, &clean))
+		keep_line(i, j, level, source, clean.data, clean.len);
+	else
+		keep_line(i, j, level, source, text, n);
+	secret_wipe(clean.data, clean.len);
+	buf_clear(&clean);
 }
 
 /* The process died under a call. */

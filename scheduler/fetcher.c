@@ -47,6 +47,8 @@ fetcher_conf_fill(struct fetcher_conf *f, const struct conf *c, struct err *e)
 	f->plc_url = c->atproto.plc_url;
 	f->handle_resolver = c->atproto.handle_resolver;
 	f->collection = c->atproto.collection;
+	f->runner = c->did;
+	f->secret_collection = c->atproto.secret_collection;
 	f->bundles_dir = c->bundles_dir;
 	f->dev = c->dev;
 	if (c->atproto.ports.n > FETCHER_PORTS_MAX)

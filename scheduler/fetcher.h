@@ -7,13 +7,15 @@
  *     → {"id":7,"op":"bundle","author":"did:plc:… | handle","name":"hello","version":"latest | 1.2.0 | bafy…",
  *        "knownCid":"bafy…","lastRev":"3l…","deadlineMs":9000}
  *     ← {"id":7,"op":"bundle","ok":true,"did":…,"handle":… | null,"pds":…,"uri":…,"cid":record CID,"unchanged":false,
- *        "record":{…},"code":CID of the blob,"dir":"bundles/…","bytes":n,
+ *        "record":{…},"sealed":{"cid":…,"record":{…}},"code":CID of the blob,"dir":"bundles/…","bytes":n,
  *        "proven":true,"rev":…,"commit":CID of the commit,"proof":"the chain in words, a line each",
  *        "timings":{"identity":ms,"record":ms,"blob":ms}}
  *
  * Only a record that is proven to stand in the author's repository is told (lib/proof); a broken link is an error whose name
  * says which.  lastRev: the newest revision the scheduler knows of this author; an older one is refused.  knownCid: when the
  * record is still this one and its directory is there, the answer has "unchanged":true, and all else is still told.
+ *
+ * sealed: only when the bundle names secrets and its author has sealed some for this runner.
  *
  *     → {"id":8,"op":"identity","author":…,"renew":true,"deadlineMs":…}      who is it, and which key signs for them
  *     ← {"id":8,"op":"identity","ok":true,"did":…,"handle":…,"pds":…,"key":publicKeyMultibase | null,"keyType":… | null}
@@ -53,6 +55,7 @@ struct conf;
 
 struct fetcher_conf { /* strings are borrowed from struct conf */
 	const char *plc_url, *handle_resolver, *collection;
+	const char *runner, *secret_collection; /* whom boxes are sealed for, NULL: nobody; where they stand */
 	const char *bundles_dir; /* absolute; must exist */
 	bool dev;
 	int ports[FETCHER_PORTS_MAX];
@@ -104,6 +107,7 @@ struct fetcher_answer {
 	char *uri, *cid, *record_json, *code;
 	char *dir;             /* below the home: "bundles/NAME" */
 	char *commit, *proof;  /* what proves it; the chain in words */
+	char *sealed_cid, *sealed_json; /* NULL: no sealed secrets */
 	int64_t bytes;         /* of the blob */
 	struct bundle *bundle; /* record_json, parsed */
 	int64_t identity_ms, record_ms, blob_ms;

@@ -20,6 +20,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/pds.h"
+#include "lib/secret.h"
 #include "lib/syntax.h"
 
 /* What a proof may have over the record's own limit: the commit and the tree's nodes. */
@@ -31,12 +32,17 @@ struct making {
 	struct making *next;
 };
 
+/* A record with what proves it. */
+struct proven {
+	char *uri, *json;
+	char cid[CID_TEXT + 1], commit[CID_TEXT + 1], rev[PROOF_REV_TEXT + 1];
+	char *proof; /* in words */
+};
+
 struct job {
 	struct task *t;
 	const char *name, *version, *known_cid, *last_rev; /* borrowed from the request's tree */
-	char *uri, *record;       /* JSON text of the record */
-	char cid[CID_TEXT + 1], commit[CID_TEXT + 1], rev[PROOF_REV_TEXT + 1];
-	char *proof;              /* in words */
+	struct proven record, sealed; /* sealed: what the author sealed for this runner, if the bundle asks for it */
 	struct bundle *bundle;
 	char *dir;    /* name below bundles_dir */
 	int64_t bytes;
@@ -65,15 +71,15 @@ not_there(const struct job *j, const char *rkey, bool by_cid, struct err *e)
 }
 
 static int
-take_proof(struct job *j, const struct proof_ask *ask, const struct proof *p, struct err *e)
+take_proof(const struct task *t, const struct proof_ask *ask, const struct proof *p, struct proven *out, struct err *e)
 {
 	struct buf json = BUF_INIT, words = BUF_INIT;
 	struct err why = ERR_INIT;
 	int rc = -1;
 
-	if ((int64_t)p->n > j->t->f->conf->record_bytes) {
+	if ((int64_t)p->n > t->f->conf->record_bytes) {
 		err_set(e, ERR_REMOTE, "the record has %zu bytes, more than %lld (atproto.record)", p->n,
-		    (long long)j->t->f->conf->record_bytes);
+		    (long long)t->f->conf->record_bytes);
 		goto out;
 	}
 	if (data_json(p->bytes, p->n, &json, &why) != 0) {
@@ -81,12 +87,12 @@ take_proof(struct job *j, const struct proof_ask *ask, const struct proof *p, st
 		goto out;
 	}
 	proof_words(ask, p, &words);
-	cid_print(&p->record, j->cid);
-	cid_print(&p->commit, j->commit);
-	memcpy(j->rev, p->rev, sizeof j->rev);
-	j->uri = mem_fmt("at://%s/%s/%s", ask->did, ask->collection, ask->rkey);
-	j->record = buf_take(&json);
-	j->proof = buf_take(&words);
+	cid_print(&p->record, out->cid);
+	cid_print(&p->commit, out->commit);
+	memcpy(out->rev, p->rev, sizeof out->rev);
+	out->uri = mem_fmt("at://%s/%s/%s", ask->did, ask->collection, ask->rkey);
+	out->json = buf_take(&json);
+	out->proof = buf_take(&words);
 	rc = 0;
 out:
 	buf_clear(&json);
@@ -94,16 +100,24 @@ out:
 	return rc;
 }
 
+static void
+proven_clear(struct proven *p)
+{
+	free(p->uri);
+	free(p->json);
+	free(p->proof);
+}
+
 /* One proof from the author's server, under the key and the server that j->t->doc names. */
 static int
-prove(struct job *j, const char *rkey, const struct cid *wanted, struct err *e)
+prove(struct job *j, const char *collection, const char *rkey, const struct cid *wanted, struct proven *out, struct err *e)
 {
 	const struct fetcher_conf *c = j->t->f->conf;
 	struct http_limits limits;
 	struct pds_conf pc = { &j->t->f->policy, &limits, NULL };
 	char rev[PROOF_REV_TEXT + 1];
 	struct key key;
-	struct proof_ask ask = { .did = j->t->doc.did, .collection = c->collection, .rkey = rkey, .key = &key,
+	struct proof_ask ask = { .did = j->t->doc.did, .collection = collection, .rkey = rkey, .key = &key,
 		.record = wanted, .last_rev = rev, .now_ms = clock_wall_ms() };
 	struct buf car = BUF_INIT;
 	struct proof p = { .nodes = 0 };
@@ -115,13 +129,13 @@ prove(struct job *j, const char *rkey, const struct cid *wanted, struct err *e)
 	    task_limits(j->t, c->record_bytes + PROOF_ROOM, "atproto.record and what a proof needs", 0, &limits, e) != 0)
 		return -1;
 	who_rev_known(j->t, j->last_rev, rev);
-	if (pds_proof_get(j->t->http, &pc, j->t->doc.pds, j->t->doc.did, c->collection, rkey, &car, e) != 0)
+	if (pds_proof_get(j->t->http, &pc, j->t->doc.pds, j->t->doc.did, collection, rkey, &car, e) != 0)
 		goto out;
 	rc = proof_record(&ask, (const uint8_t *)car.data, car.len, &p, e);
 	if (rc == 0 || (e->kind == ERR_NOTFOUND && p.rev[0] != '\0'))
 		who_rev_note(j->t, p.rev);
 	if (rc == 0)
-		rc = take_proof(j, &ask, &p, e);
+		rc = take_proof(j->t, &ask, &p, out, e);
 out:
 	buf_clear(&car);
 	return rc;
@@ -158,23 +172,50 @@ get_record(struct job *j, struct err *e)
 	const char *pinned = latest || by_cid ? NULL : j->version;
 	char *rkey = pinned != NULL ? mem_fmt("%s:%s", j->name, pinned) : mem_str(j->name);
 	struct err why = ERR_INIT;
-	int rc = prove(j, rkey, by_cid ? &cid : NULL, &why);
+	int rc = prove(j, j->t->f->conf->collection, rkey, by_cid ? &cid : NULL, &j->record, &why);
 
 	/* The key may have been rotated since the document was read: once more with the new one. */
 	if (rc != 0 && strcmp(why.name, "BadSignature") == 0 && who_renewed(j->t))
-		rc = prove(j, rkey, by_cid ? &cid : NULL, &why);
+		rc = prove(j, j->t->f->conf->collection, rkey, by_cid ? &cid : NULL, &j->record, &why);
 	if (rc != 0) {
 		*e = why;
 		not_there(j, rkey, by_cid, e);
 		goto out;
 	}
 	rc = -1;
-	j->bundle = bundle_parse(j->record, strlen(j->record), false, e);
+	j->bundle = bundle_parse(j->record.json, strlen(j->record.json), false, e);
 	if (j->bundle != NULL)
 		rc = check_record(j, pinned, e);
 out:
 	free(rkey);
 	j->record_ms = clock_mono_ms() - start;
+	return rc;
+}
+
+/*
+ * What the author sealed for this runner stands in a record of its own, for each bundle and runner one, and is proven like
+ * the bundle: neither an old box nor the absence of one is believed on the server's word alone.  That there is none is no
+ * failure here; whoever runs the bundle says what is missing.
+ */
+static int
+get_sealed(struct job *j, struct err *e)
+{
+	const struct fetcher_conf *c = j->t->f->conf;
+	struct err why = ERR_INIT;
+	char *rkey;
+	int rc;
+
+	if (j->bundle->secrets.n == 0 || c->runner == NULL)
+		return 0;
+	rkey = secret_rkey(j->name, c->runner);
+	rc = prove(j, c->secret_collection, rkey, NULL, &j->sealed, &why);
+	if (rc != 0 && (strcmp(why.name, "RecordNotInRepository") == 0 || strcmp(why.name, "RecordNotFound") == 0))
+		rc = 0;
+	if (rc != 0) {
+		*e = why;
+		err_wrap(e, "the sealed secrets of %s of %.100s", j->name, j->t->doc.did);
+	}
+	free(rkey);
 	return rc;
 }
 
@@ -328,7 +369,7 @@ get_code(struct job *j, struct err *e)
 		if (rc != 0)
 			return -1;
 	} else if (j->known_cid != NULL) {
-		j->unchanged = strcmp(j->known_cid, j->cid) == 0;
+		j->unchanged = strcmp(j->known_cid, j->record.cid) == 0;
 	}
 	path = mem_fmt("%s/%s", j->t->f->conf->bundles_dir, j->dir);
 	rc = bundle_entry(j->bundle, path, entry, e);
@@ -360,16 +401,29 @@ read_request(struct job *j, const cJSON *tree, struct err *e)
 }
 
 static void
+answer_sealed(const struct job *j, struct buf *out)
+{
+	if (j->sealed.json == NULL)
+		return;
+	buf_fmt(out, ",\"sealed\":{\"cid\":\"%s\",\"record\":", j->sealed.cid);
+	buf_str(out, j->sealed.json);
+	buf_char(out, '}');
+}
+
+static void
 answer(const struct job *j, struct buf *out)
 {
+	const struct proven *r = &j->record;
+
 	buf_str(out, ",\"uri\":");
-	buf_json_str(out, j->uri);
+	buf_json_str(out, r->uri);
 	buf_str(out, ",\"cid\":");
-	buf_json_str(out, j->cid);
-	buf_fmt(out, ",\"proven\":true,\"rev\":\"%s\",\"commit\":\"%s\",\"proof\":", j->rev, j->commit);
-	buf_json_str(out, j->proof);
+	buf_json_str(out, r->cid);
+	buf_fmt(out, ",\"proven\":true,\"rev\":\"%s\",\"commit\":\"%s\",\"proof\":", r->rev, r->commit);
+	buf_json_str(out, r->proof);
 	buf_fmt(out, ",\"unchanged\":%s,\"record\":", j->unchanged ? "true" : "false");
-	buf_str(out, j->record);
+	buf_str(out, r->json);
+	answer_sealed(j, out);
 	buf_str(out, ",\"code\":");
 	buf_json_str(out, j->bundle->code);
 	buf_str(out, ",\"dir\":\"bundles/");
@@ -381,9 +435,8 @@ answer(const struct job *j, struct buf *out)
 static void
 job_clear(struct job *j)
 {
-	free(j->uri);
-	free(j->record);
-	free(j->proof);
+	proven_clear(&j->record);
+	proven_clear(&j->sealed);
 	bundle_free(j->bundle);
 	free(j->dir);
 }
@@ -395,7 +448,8 @@ task_bundle(struct task *t, const cJSON *tree, struct buf *out, struct err *e)
 	int rc = -1;
 
 	if (read_request(&j, tree, e) == 0 && who_is(t, e) == 0 &&
-	    (get_record(&j, e) == 0 || (who_moved(t, e) && get_record(&j, e) == 0)) && get_code(&j, e) == 0) {
+	    (get_record(&j, e) == 0 || (who_moved(t, e) && get_record(&j, e) == 0)) && get_sealed(&j, e) == 0 &&
+	    get_code(&j, e) == 0) {
 		answer(&j, out);
 		rc = 0;
 	}

@@ -100,6 +100,8 @@ fetcher_answer_clear(struct fetcher_answer *a)
 	free(a->rev);
 	free(a->commit);
 	free(a->proof);
+	free(a->sealed_cid);
+	free(a->sealed_json);
 	bundle_free(a->bundle);
 	free(a->key);
 	free(a->key_type);
@@ -174,6 +176,23 @@ read_who(const cJSON *tree, struct fetcher_answer *out)
 }
 
 static bool
+read_sealed(const cJSON *tree, struct fetcher_answer *out)
+{
+	const cJSON *sealed = json_object(tree, "sealed"), *record = json_object(sealed, "record");
+	const char *cid = json_string(sealed, "cid");
+	struct buf text = BUF_INIT;
+
+	if (json_member(tree, "sealed") == NULL)
+		return true;
+	if (record == NULL || !cid_is(cid, CID_DAG_CBOR))
+		return false;
+	json_print(record, &text);
+	out->sealed_cid = mem_str(cid);
+	out->sealed_json = buf_take(&text);
+	return true;
+}
+
+static bool
 read_bundle(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 {
 	const char *uri = json_string(tree, "uri"), *cid = json_string(tree, "cid"), *code = json_string(tree, "code"),
@@ -196,7 +215,7 @@ read_bundle(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 	json_print(record, &text);
 	out->record_json = buf_take(&text);
 	out->bundle = bundle_parse(out->record_json, strlen(out->record_json), false, e);
-	if (out->bundle == NULL || strcmp(out->bundle->code, code) != 0)
+	if (out->bundle == NULL || strcmp(out->bundle->code, code) != 0 || !read_sealed(tree, out))
 		return false;
 	out->uri = mem_str(uri);
 	out->cid = mem_str(cid);

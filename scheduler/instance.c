@@ -23,6 +23,7 @@
 #include "lib/err.h"
 #include "lib/frame.h"
 #include "lib/mem.h"
+#include "lib/secret.h"
 #include "scheduler/account.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
@@ -73,6 +74,9 @@ struct instance {
 	bool gate;                /* it has a way out */
 	bool told;                /* and the egress process knows where it may lead: LOAD may go */
 	bool foreign;             /* its user id is another than ours */
+	struct secret_env *secrets; /* given to it; held to cut them out of its log */
+	char *sealed_cid;
+	bool wipes;                 /* they are in out */
 	struct account *account;
 	enum job_outcome over;    /* NONE: no limit was hit */
 	struct err over_why;
@@ -340,6 +344,22 @@ got_body(struct instance *i, const struct frame *f)
 		on->freed(i);
 }
 
+/* Values of secrets are cut out of the whole, before a message is shortened to a half of one. */
+static int
+read_error(const struct instance *i, const struct frame *f, struct err *why, struct err *e)
+{
+	struct buf clean = BUF_INIT;
+	int rc;
+
+	if (i->secrets != NULL && secret_redact(i->secrets, f->data, f->length, &clean))
+		rc = collect_error(clean.data, clean.len, why, e);
+	else
+		rc = collect_error(f->data, f->length, why, e);
+	secret_wipe(clean.data, clean.len);
+	buf_clear(&clean);
+	return rc;
+}
+
 static void
 got_error(struct instance *i, const struct frame *f)
 {
@@ -347,7 +367,7 @@ got_error(struct instance *i, const struct frame *f)
 	struct call *c = call_find(i, f->call);
 	struct job *j;
 
-	if (collect_error(f->data, f->length, &why, &e) != 0) {
+	if (read_error(i, f, &why, &e) != 0) {
 		protocol_error(i, e.text);
 	} else if (f->call == 0 && i->state == INSTANCE_LOADING) {
 		instance_stop(i, "the bundle does not load");
@@ -489,6 +509,9 @@ instance_flush(struct instance *i)
 			return; /* its end comes as an event of its own */
 		i->out_at += (size_t)n;
 	}
+	if (i->wipes)
+		secret_wipe(i->out.data, i->out.room);
+	i->wipes = false;
 	if (i->out.room > (1u << 20))
 		buf_clear(&i->out);
 	buf_reset(&i->out);
@@ -651,7 +674,11 @@ instance_free(struct instance *i)
 	i->wall->clean(conf, &t);
 	code_unref(i->code);
 	buf_clear(&i->in);
+	if (i->wipes)
+		secret_wipe(i->out.data, i->out.room);
 	buf_clear(&i->out);
+	secret_env_unref(i->secrets);
+	free(i->sealed_cid);
 	voice_close(&i->out_voice);
 	voice_close(&i->err_voice);
 	free(i->call);
@@ -664,12 +691,9 @@ instance_free(struct instance *i)
 
 /* --- what the host says --- */
 
-/* The names the bundle may see (backend->permit has looked at them), with the values of this process. */
 static void
-add_env(struct buf *b, const struct code *code)
+add_names(struct buf *b, const struct conf_list *names, bool *first)
 {
-	const struct conf_list *names = &code->bundle->permissions.env;
-	bool first = true;
 	size_t k;
 
 	for (k = 0; k < names->n; k++) {
@@ -679,13 +703,25 @@ add_env(struct buf *b, const struct code *code)
 			value = "C.UTF-8";
 		if (value == NULL)
 			continue;
-		if (!first)
+		if (!*first)
 			buf_char(b, ',');
-		first = false;
+		*first = false;
 		buf_json_str(b, names->item[k]);
 		buf_char(b, ':');
 		buf_json_str(b, value);
 	}
+}
+
+/* The names the bundle may see (backend->permit has looked at them), with the values of this process.  A bundle of [dev]
+ * bundles has no author who could seal anything: its secrets are the developer's environment. */
+static void
+add_env(struct buf *b, const struct code *code)
+{
+	bool first = true;
+
+	add_names(b, &code->bundle->permissions.env, &first);
+	if (code->local)
+		add_names(b, &code->bundle->secrets, &first);
 }
 
 /* A bundle that may reach nothing needs nobody to be told; any other is loaded once the egress process knows its hosts. */
@@ -709,6 +745,35 @@ instance_told(struct instance *i)
 {
 	i->told = true;
 	instance_flush(i);
+}
+
+/* In memory that does not move while it is written, so that no copies are left behind. */
+void
+instance_give(struct instance *i, struct secret_env *env, const char *cid, const struct conf_list *names)
+{
+	struct buf b = BUF_INIT;
+
+	i->secrets = secret_env_ref(env);
+	i->sealed_cid = mem_str(cid);
+	buf_room(&b, 6 * env->bytes + 4096);
+	secret_env_json(env, names, &b);
+	buf_room(&i->out, b.len + FRAME_HEAD_BYTES + 4096);
+	frame_add(&i->out, FRAME_SECRETS, true, 0, b.data, b.len);
+	i->wipes = true;
+	secret_wipe(b.data, b.room);
+	buf_clear(&b);
+}
+
+const struct secret_env *
+instance_secrets(const struct instance *i)
+{
+	return i->secrets;
+}
+
+const char *
+instance_sealed_cid(const struct instance *i)
+{
+	return i->sealed_cid;
 }
 
 int

@@ -18,12 +18,14 @@
 struct backend;
 struct code;
 struct conf;
+struct conf_list;
 struct err;
 struct exits;
 struct instance;
 struct job;
 struct runtime;
 struct task;
+struct secret_env;
 
 enum instance_state {
 	INSTANCE_STARTING,
@@ -62,6 +64,10 @@ char *instance_key_of(const struct backend *wall, const struct task *t);
 /* After gone only. */
 void instance_free(struct instance *i);
 
+/* Queues what its bundle's author sealed (names: what the bundle asks for), before instance_load.  cid: of the record. */
+void instance_give(struct instance *i, struct secret_env *env, const char *cid, const struct conf_list *names);
+const struct secret_env *instance_secrets(const struct instance *i); /* NULL: none */
+const char *instance_sealed_cid(const struct instance *i);
 /* Binds it to the code for life: places the bundle and queues LOAD. */
 int instance_load(struct instance *i, struct code *code, struct err *e);
 /* The egress process knows what its bundle may reach: what was queued may go out. */

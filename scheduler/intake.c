@@ -21,6 +21,7 @@
 #include "scheduler/place.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
+#include "scheduler/vault.h"
 
 #define HELD_MAX  1024
 #define SLIPS_MAX 256  /* in one turn; the rest is read from the ledger */
@@ -72,7 +73,7 @@ admit(struct job *j, struct err *e)
 	struct admit_rules rules = { shop.conf, shop.s.runtimes };
 	struct admission a;
 
-	if (admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0)
+	if (admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0 || vault_admit(j->code, e) != 0)
 		return -1;
 	fill_admission(j, &a);
 	return 0;
@@ -81,7 +82,7 @@ admit(struct job *j, struct err *e)
 static void
 fail_broken(struct job *j)
 {
-	turn_job_end(j, OUTCOME_ERROR, &j->code->broken);
+	turn_job_end(j, j->code->broken_outcome, &j->code->broken);
 	shop_drop(j);
 }
 
@@ -202,11 +203,14 @@ on_bundle(void *arg, const struct fetcher_request *r, struct fetcher_answer *ans
 {
 	struct err e = ERR_INIT;
 	struct code *code = NULL;
+	bool unsealed = false;
 
 	(void)arg;
 	(void)failed;
 	if (answer != NULL) {
-		code = catalog_take(shop.catalog, r->author, r->name, r->version, answer, &shop.turn, &e);
+		code = catalog_take(shop.catalog, r->author, r->name, r->version, answer, &shop.turn, &unsealed, &e);
+		if (code != NULL && unsealed)
+			vault_renew(code);
 		if (code != NULL)
 			log_info("bundle", "author=%s name=%s version=%s cid=%s identity_ms=%lld record_ms=%lld blob_ms=%lld",
 			    log_q(r->author), log_q(r->name), log_q(r->version), code->cid, (long long)answer->identity_ms,

@@ -32,6 +32,7 @@
 #include "scheduler/egress.h"
 #include "scheduler/egress_conf.h"
 #include "scheduler/fetcher.h"
+#include "scheduler/keeper.h"
 #include "scheduler/loop.h"
 #include "scheduler/recover.h"
 #include "scheduler/spawn.h"
@@ -47,7 +48,7 @@ static const char usage[] =
     "  --home DIR     directory of the ledger, bundles, keys (AT_RUND_HOME)\n"
     "  --config FILE  config.ini or config.toml\n"
     "  --dev          developer's rules (AT_RUND_DEV=1)\n"
-    "  --role ROLE    run a part of it: fetcher, egress (the scheduler starts its parts itself)\n"
+    "  --role ROLE    run a part of it: fetcher, egress, keeper (the scheduler starts its parts itself)\n"
     "  --help, --version\n";
 
 struct options {
@@ -63,6 +64,10 @@ static struct {
 	struct conf *conf;
 	const struct walls *walls;
 } running;
+
+/* Parts of the scheduler that run as processes of their own: the same program, started anew with less. */
+typedef int role_fn(const struct conf *c);
+static role_fn *role_find(const char *name);
 
 static int
 usage_error(void)
@@ -107,7 +112,7 @@ parse_options(int argc, char **argv, struct options *o)
 			usage_error();
 		}
 	}
-	if (optind != argc || (o->role != NULL && strcmp(o->role, "fetcher") != 0 && strcmp(o->role, "egress") != 0))
+	if (optind != argc || (o->role != NULL && role_find(o->role) == NULL))
 		usage_error();
 }
 
@@ -365,6 +370,28 @@ run_egress(const struct conf *c)
 }
 
 static int
+run_keeper(const struct conf *c)
+{
+	open_log(c, "keeper");
+	return keeper_main(3, c->keys_dir, getenv("CREDENTIALS_DIRECTORY"));
+}
+
+static role_fn *
+role_find(const char *name)
+{
+	static const struct {
+		const char *name;
+		role_fn *run;
+	} roles[] = { { "fetcher", run_fetcher }, { "egress", run_egress }, { "keeper", run_keeper } };
+	size_t i;
+
+	for (i = 0; i < sizeof roles / sizeof roles[0]; i++)
+		if (strcmp(roles[i].name, name) == 0)
+			return roles[i].run;
+	return NULL;
+}
+
+static int
 farewell(struct store *s, int64_t run)
 {
 	struct err e = ERR_INIT;
@@ -424,7 +451,7 @@ main(int argc, char **argv)
 	parse_options(argc, argv, &o);
 	c = first_conf(&o);
 	if (o.role != NULL) {
-		rc = strcmp(o.role, "egress") == 0 ? run_egress(c) : run_fetcher(c);
+		rc = role_find(o.role)(c);
 		conf_free(c);
 		return rc;
 	}

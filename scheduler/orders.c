@@ -9,6 +9,7 @@
 #include "lib/store_work.h"
 #include "scheduler/dispatch.h"
 #include "scheduler/redrive.h"
+#include "scheduler/vault.h"
 
 #define DEPTH 4
 
@@ -58,6 +59,12 @@ order_forget(const cJSON *args, char *note, size_t n)
 	    json_string(args, "name")));
 }
 
+static void
+order_keys(const cJSON *args, char *note, size_t n)
+{
+	snprintf(note, n, "%s", vault_reload(json_string(args, "revoked")));
+}
+
 static const struct {
 	const char *verb;
 	void (*fn)(const cJSON *args, char *note, size_t n);
@@ -68,6 +75,7 @@ static const struct {
 	{ "warm", order_warm },
 	{ "forget", order_forget },
 	{ "retry", redrive_one },
+	{ "keys", order_keys },
 };
 
 /* Orders that take more than one turn. */

@@ -8,6 +8,7 @@
  *     place.c      jobs meet instances; instances are started and retired
  *     events.c     what instances do
  *     retry.c      attempts that came to a bad end, and the next ones
+ *     vault.c      secrets: keys, boxes, and who holds what was in them
  *     settle.c     after the commit: frames leave, bells ring, ended jobs go
  */
 #ifndef SCHEDULER_SHOP_H
@@ -34,6 +35,7 @@ struct fetch;
 struct instance;
 struct people;
 struct seen;
+struct keep;
 
 struct shop {
 	struct dispatch_setup s;
@@ -41,6 +43,7 @@ struct shop {
 	struct catalog *catalog;
 	struct dev *dev;
 	struct fetch *fetch;
+	struct keep *keep;
 	struct exits *exits;
 	struct people *people;
 	struct seen *seen;             /* tokens in use */

@@ -7,6 +7,7 @@
 #include "lib/mem.h"
 #include "lib/store.h"
 #include "lib/store_retry.h"
+#include "lib/store_secret.h"
 #include "lib/store_token.h"
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
@@ -177,6 +178,17 @@ turn_author(struct turn *t, const char *handle, const char *did, const char *pds
 }
 
 void
+turn_sealed(struct turn *t, const char *did, const char *bundle, const char *cid, const char *json)
+{
+	struct turn_change *c = change(t, TURN_SEALED, 0);
+
+	c->a = mem_str(did);
+	c->b = mem_str(bundle);
+	c->c = mem_str(cid);
+	c->d = mem_str(json);
+}
+
+void
 turn_order(struct turn *t, int64_t id, const char *note)
 {
 	change(t, TURN_ORDER, id)->a = mem_str(note);
@@ -336,6 +348,8 @@ write_change(struct turn *t, struct store *s, struct turn_change *c, int64_t now
 		return work_bundle_put(s, &c->bundle, c->a, now, e);
 	case TURN_AUTHOR:
 		return work_author_put(s, c->a, c->b, c->c, now, e);
+	case TURN_SEALED:
+		return work_sealed_put(s, c->a, c->b, c->c, c->d, now, e);
 	case TURN_ORDER:
 		return work_order_done(s, c->id, c->a, now, e);
 	}
@@ -419,6 +433,7 @@ turn_reset(struct turn *t)
 		free(t->changes[i].a);
 		free(t->changes[i].b);
 		free(t->changes[i].c);
+		free(t->changes[i].d);
 		work_bundle_clear(&t->changes[i].bundle);
 	}
 	t->admits.n = t->drops.n = t->starts.n = t->touched.n = 0;

@@ -90,11 +90,11 @@ struct turn_log {
 };
 
 /* Rarer changes. */
-enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_ORDER };
+enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_SEALED, TURN_ORDER };
 struct turn_change {
 	enum turn_kind kind;
 	int64_t id, n;
-	char *a, *b, *c; /* owned */
+	char *a, *b, *c, *d; /* owned */
 	struct work_bundle bundle;
 };
 
@@ -126,6 +126,8 @@ void turn_instance_set(struct turn *t, int64_t id, const char *state, const char
 void turn_instance_end(struct turn *t, int64_t id, const char *why);
 void turn_bundle(struct turn *t, struct work_bundle *b /* moved */, const char *version);
 void turn_author(struct turn *t, const char *handle, const char *did, const char *pds);
+/* json NULL: there are none any more. */
+void turn_sealed(struct turn *t, const char *did, const char *bundle, const char *cid, const char *json);
 void turn_order(struct turn *t, int64_t id, const char *note);
 
 bool turn_empty(const struct turn *t);

@@ -213,6 +213,26 @@ CREATE TABLE author (
   checked_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The runner's public keys, as the keeper told them when it last read keys/.  The secret halves lie there, and nowhere here.
+-- A key that is gone opens and signs nothing any more, but what it signed can still be verified.
+CREATE TABLE runner_key (
+  key     TEXT    PRIMARY KEY,              -- Multikey: z6LS… (X25519) or z6Mk… (Ed25519)
+  use     TEXT    NOT NULL CHECK (use = 'secrets' OR use = 'receipts'),
+  number  INTEGER NOT NULL,                 -- the highest is the newest: authors seal for it
+  made_at INTEGER NOT NULL,
+  gone_at INTEGER                           -- NULL: in keys/
+) STRICT, WITHOUT ROWID;
+
+-- Sealed secrets of authors for this runner, as they were fetched: the record with its box.  Only the keeper can open it.
+CREATE TABLE sealed (
+  did         TEXT    NOT NULL,
+  bundle      TEXT    NOT NULL,             -- name
+  cid         TEXT    NOT NULL,             -- of the record
+  record_json TEXT    NOT NULL,
+  fetched_at  INTEGER NOT NULL,
+  PRIMARY KEY (did, bundle)
+) STRICT, WITHOUT ROWID;
+
 -- Live (and lately dead) runtime processes, containers and microVMs.  The next start cleans up by this table.
 CREATE TABLE instance (
   id         INTEGER PRIMARY KEY,
@@ -244,7 +264,7 @@ CREATE TABLE runtime (
 
 -- What a person or a program wants of the scheduler.  It answers in the same row.  args_json by verb:
 --   cancel {"job":42}   warm {"runtime":"node","n":2}   drain, stop-instances {"runtime":"node"} or {}
---   forget {"did":"did:...","name":"hello"}
+--   forget {"did":"did:...","name":"hello"}   keys {} or {"revoked":"z6..."}
 --   retry {"job":42}   redrive, purge {"author":"did:...","bundle":"hello","outcome":"error","since":ms,"before":ms}
 -- A verb that this version does not know is answered so.
 CREATE TABLE orders (

@@ -615,6 +615,12 @@ SELECT * FROM v_failed
 -- Of one job.
 SELECT * FROM v_attempts WHERE row = CAST(:id AS INTEGER) ORDER BY attempt;
 
+-- name: desk_keys
+SELECT * FROM v_keys ORDER BY use DESC, number DESC;
+
+-- name: desk_secrets
+SELECT * FROM v_secrets WHERE (:author IS NULL OR author = :author) ORDER BY author, bundle;
+
 -- name: desk_order
 INSERT INTO orders (verb, args_json, created_at) VALUES (:verb, :args_json, :now);
 
@@ -634,3 +640,32 @@ SELECT v.*, b.used_at, b.record_json
 SELECT coalesce(outcome, state) AS outcome, count(*) AS calls
   FROM job WHERE created_at >= unixepoch('now', 'start of day') * 1000
  GROUP BY 1 ORDER BY 2 DESC;
+
+-- name: front_keys
+-- The public keys for the card and the DID document; of those for receipts also what is gone.
+SELECT key, use, number, gone_at IS NOT NULL FROM runner_key WHERE gone_at IS NULL OR use = 'receipts'
+ ORDER BY use DESC, number DESC LIMIT 32;
+
+-- name: work_keys_gone
+-- Before the keys that are there are put.
+UPDATE runner_key SET gone_at = :now WHERE gone_at IS NULL;
+
+-- name: work_key_put
+INSERT INTO runner_key (key, use, number, made_at) VALUES (:key, :use, :number, :made_at)
+    ON CONFLICT (key) DO UPDATE SET number = excluded.number, gone_at = NULL;
+
+-- name: work_key_drop
+-- Revoked: what it signed counts no more.
+DELETE FROM runner_key WHERE key = :key;
+
+-- name: work_sealed_put
+INSERT INTO sealed (did, bundle, cid, record_json, fetched_at) VALUES (:did, :bundle, :cid, :record_json, :now)
+    ON CONFLICT (did, bundle) DO UPDATE
+   SET cid = excluded.cid, record_json = excluded.record_json, fetched_at = excluded.fetched_at
+ WHERE sealed.cid <> excluded.cid;
+
+-- name: work_sealed_drop
+DELETE FROM sealed WHERE did = :did AND bundle = :bundle;
+
+-- name: work_sealed_get
+SELECT cid, record_json FROM sealed WHERE did = :did AND bundle = :bundle;

@@ -108,6 +108,21 @@ SELECT o.id AS row, o.verb, o.args_json,
        o.note
   FROM orders o;
 
+CREATE VIEW v_keys AS -- The runner's public keys: which one authors seal for, which receipts are signed with, which are gone.
+SELECT k.key, k.use, k.number,
+       CASE WHEN k.gone_at IS NOT NULL THEN 'gone'
+            WHEN k.number = (SELECT max(o.number) FROM runner_key o WHERE o.use = k.use AND o.gone_at IS NULL) THEN 'current'
+            ELSE 'old' END AS state,
+       strftime('%Y-%m-%dT%H:%M:%fZ', k.made_at / 1000.0, 'unixepoch') AS made_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', k.gone_at / 1000.0, 'unixepoch') AS gone_at
+  FROM runner_key k;
+
+CREATE VIEW v_secrets AS -- Whose sealed secrets lie here, for which key, and until when they say they are good.
+SELECT s.did AS author, s.bundle,
+       s.record_json ->> '$.key' AS key, s.record_json ->> '$.expiresAt' AS expires_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', s.fetched_at / 1000.0, 'unixepoch') AS fetched_at, s.cid
+  FROM sealed s;
+
 CREATE VIEW v_views AS -- These views, and what each is for.
 SELECT name AS view,
        rtrim(substr(sql, instr(sql, '-- ') + 3, instr(sql, char(10)) - instr(sql, '-- ') - 3), '.') AS shows

@@ -636,10 +636,10 @@ class Runner:
         self.p = None
         return rc
 
-    def cli(self, *args, timeout=60.0, env=None):
+    def cli(self, *args, timeout=60.0, env=None, stdin=''):
         who = {'user': self.user, 'group': self.user, 'extra_groups': []} if self.user else {}
         return subprocess.run([os.path.join(self.build, 'at-rund')] + list(args), env={**self.env, **(env or {})}, cwd=self.where,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * SLOW, **who)
+                              input=stdin, capture_output=True, text=True, timeout=timeout * SLOW, **who)
 
     @property
     def db(self):

@@ -23,7 +23,14 @@ BUNDLES = [(GOOD, True), (but(later=1), True), (but(endpoints=None), True), (but
            (but(name=None), False), (but(name=7), False), (but(name=''), False), (but(code='x'), False), (but(code=None), False),
            (but(limits={'timeoutMs': 0}), False), (but(limits={'timeoutMs': 'x'}), False),
            (but(permissions={'net': 'x'}), False), (but(permissions={'net': [1]}), False),
-           (but(createdAt='today'), False), (but(version=''), False), (but(entry=''), False)]
+           (but(createdAt='today'), False), (but(secrets=['API_KEY']), True), (but(secrets='API_KEY'), False), (but(secrets=[1]), False), (but(version=''), False), (but(entry=''), False)]
+
+
+SEALED = {'$type': 'dev.at-run.secret', 'bundle': 'hello', 'runner': 'did:web:runner.example.com', 'key': 'z6LS' + '1' * 44,
+          'box': {'$bytes': 'A' * 400}, 'expiresAt': '2027-01-01T00:00:00Z', 'createdAt': '2026-01-01T00:00:00Z'}
+SECRETS = [(SEALED, True), (dict(SEALED, later=1), True), (dict(SEALED, box={'$bytes': 'AAAA'}), False),
+           (dict(SEALED, box='x'), False), (dict(SEALED, runner='nobody'), False), (dict(SEALED, key='z' * 60), False),
+           (dict(SEALED, bundle=''), False), ({k: v for k, v in SEALED.items() if k != 'box'}, False)]
 
 
 def ask(cases):
@@ -38,13 +45,13 @@ def ask(cases):
 
 def valid():
     got = ask([])
-    for name in ('bundle', 'runner', 'invoke', 'describeRunner', 'getJob', 'cancelJob', 'listJobs'):
+    for name in ('bundle', 'runner', 'secret', 'invoke', 'describeRunner', 'getJob', 'cancelJob', 'listJobs'):
         check('dev.at-run.' + name in got['lexicons'], name, got['lexicons'])
 
 
 def records():
-    got = ask([{'record': r, 'valid': ok} for r, ok in BUNDLES])
-    for (record, ok), answer in zip(BUNDLES, got['answers']):
+    got = ask([{'record': r, 'valid': ok} for r, ok in BUNDLES + SECRETS])
+    for (record, ok), answer in zip(BUNDLES + SECRETS, got['answers']):
         check(answer is None, answer, record)
 
 
@@ -60,6 +67,6 @@ def outputs():
 
 t = Cases()
 t.run('the lexicons are lexicons', valid)
-t.run('the lexicon of a bundle takes and refuses records', records)
+t.run('the lexicons of a bundle and of secrets take and refuse records', records)
 t.run('answers of the methods fit their lexicons', outputs)
 t.end()

@@ -9,7 +9,7 @@ import { headerList, makeWeb } from "./web.mjs";
 import { makeReport } from "./report.mjs";
 
 const HELLO = 1, READY = 2, HEAD = 3, BODY = 4, ERROR = 5, LOG = 6;
-const LOAD = 16, CALL = 17, DATA = 18, CANCEL = 19;
+const LOAD = 16, CALL = 17, DATA = 18, CANCEL = 19, SECRETS = 20;
 const HEAD_BYTES = 12, FRAME_MAX = 256 * 1024;
 /* Small answers are encoded straight into the frame; a string may take three bytes a unit. */
 const SMALL = 16 * 1024;
@@ -52,7 +52,7 @@ const invalid = (message) => {
 export function serve(at) {
 	const calls = new Map();
 	let endpoints = null, fallback = null;
-	let env = {}, bundle = null;
+	let env = {}, secrets = {}, bundle = null;
 	let dropped = 0, level = "info";
 	let storage = null, storageComes = null; /* AsyncLocalStorage, from the first time two calls overlap */
 	let stopIdle = null, warmed = false;
@@ -487,10 +487,11 @@ export function serve(at) {
 
 	const load = async (m) => {
 		bundle = m.bundle ?? null;
-		env = { ...m.env };
+		/* Secrets are the handler's alone: not in the environment of the process, which its children inherit. */
+		env = { ...m.env, ...secrets };
 		report.strip(m.dir, at.realpath(m.dir), at.ownDirs);
 		try {
-			at.setEnv(env);
+			at.setEnv({ ...m.env });
 			const ns = await at.load(report.base(), m.entry);
 			endpoints = collect(ns);
 			const names = [...endpoints.keys()].filter((n) => n.length <= 128).slice(0, 500).map(clean);
@@ -511,6 +512,8 @@ export function serve(at) {
 		} else if (kind === LOAD) {
 			beBusy();
 			load(parse(at.text(bytes, from, to)));
+		} else if (kind === SECRETS) {
+			secrets = parse(at.text(bytes, from, to));
 		} else {
 			const call = calls.get(id);
 			if (call === undefined)

@@ -9,7 +9,7 @@ from _socket import MSG_DONTWAIT
 from _thread import allocate_lock
 
 READY, HEAD, BODY, ERROR, LOG = 2, 3, 4, 5, 6
-LOAD, CALL, DATA, CANCEL = 16, 17, 18, 19
+LOAD, CALL, DATA, CANCEL, SECRETS = 16, 17, 18, 19, 20
 FRAME_MAX = 256 * 1024
 LINE_MAX = 8 * 1024
 NAME_MAX, MESSAGE_MAX, STACK_MAX = 100, 4000, 8000
@@ -274,7 +274,7 @@ class Server:
         self.inbox, self.lock = bytearray(), allocate_lock()
         self.calls = {}  # by number: begun and waiting ones, oldest first
         self.current = None
-        self.env, self.bundle, self.dir, self.dirs = {}, None, None, []
+        self.env, self.secrets, self.bundle, self.dir, self.dirs = {}, {}, None, None, []
         self.module = self.table = self.fallback = self.wsgi = self.asgi = None
         self.out, self.err = Output(self, 'info', 1), Output(self, 'error', 2)
 
@@ -326,6 +326,8 @@ class Server:
             self.calls[id] = Call(self, id, loads(payload), last)
         elif kind == LOAD:
             self.load(loads(payload))
+        elif kind == SECRETS:
+            self.secrets = loads(payload)
         elif id in self.calls:
             call = self.calls[id]
             if kind == DATA:
@@ -609,10 +611,12 @@ class Server:
 
     def load(self, m):
         try:
-            self.bundle, self.env = m.get('bundle'), m.get('env') or {}
+            self.bundle, env = m.get('bundle'), m.get('env') or {}
+            # Secrets are the handler's alone: not in os.environ, which child processes inherit.
+            self.env = {**env, **self.secrets}
             self.dir = m['dir'].rstrip('/')
             self.set_dirs()
-            self.set_env()
+            self.set_env(env)
             self.exec_module(self.dir + '/' + m['entry'])
             self.collect()
             names = [cut(n, 384) for n in self.table][:500]
@@ -632,11 +636,11 @@ class Server:
         self.dirs = [self.dir, real, *around, here, self.here, here.rpartition('/')[0],
                      *sorted((p for p in sys.path if p.startswith('/')), key=len, reverse=True)]
 
-    def set_env(self):
+    def set_env(self, env):
         import os
         for name in [n for n in os.environ if n not in KEPT_ENV]:
             del os.environ[name]
-        os.environ.update(self.env)
+        os.environ.update(env)
 
     def exec_module(self, path):
         with open(path, 'rb') as f:

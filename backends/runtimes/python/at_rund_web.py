@@ -114,6 +114,7 @@ def environ(call):
         'SERVER_PORT': port, 'SERVER_PROTOCOL': 'HTTP/1.1', 'wsgi.version': (1, 0), 'wsgi.url_scheme': scheme,
         'wsgi.input': BytesIO(body), 'wsgi.errors': sys.stderr, 'wsgi.multithread': False,
         'wsgi.multiprocess': True, 'wsgi.run_once': False,
+        'at_rund.env': call.server.env,
     }
     for n, v in headers.items():
         env['HTTP_' + n.upper().replace('-', '_')] = v
@@ -189,7 +190,8 @@ def scope(call):
         'raw_path': path.encode('latin-1', 'replace'), 'query_string': m['query'].encode('latin-1', 'replace'),
         'root_path': unquote(root).decode('utf-8', 'replace'),
         'headers': [(n.lower().encode('latin-1', 'replace'), v.encode('latin-1', 'replace')) for n, v in m['headers']],
-        'server': (name, int(port)), 'client': None, 'extensions': {}, 'state': {},
+        'server': (name, int(port)), 'client': None, 'extensions': {},
+        'state': {'env': call.server.env},
     }
 
 

@@ -1,0 +1,502 @@
+#include "scheduler/keep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backends/backend.h"
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/secret.h"
+#include "scheduler/keeper.h"
+#include "scheduler/loop.h"
+#include "scheduler/spawn.h"
+
+#define READ_ROOM   65536
+#define IDLE_MS     5000  /* without a question: the process goes, and the keys with it */
+#define LATE_MS     5000  /* it answers within a millisecond; this is for one that hangs */
+#define ASKS_MAX    2     /* a question that killed the keeper once is asked once more */
+#define REFUSED_MS  2000  /* keys that cannot be read are not tried again earlier */
+
+struct question {
+	uint64_t id;
+	int64_t who, late_ms;
+	bool receipt;
+	struct buf message;
+	int asked;
+	struct question *next;
+};
+
+struct keep {
+	const struct conf *conf;
+	const char *program;
+	const struct keep_events *events;
+	void *arg;
+	struct spawned process;
+	int fd;
+	bool writes, stopping, again;
+	struct buf in, out;
+	struct question *open;
+	uint64_t last_id;
+	int64_t refused_until_ms;
+	struct err refusal; /* why it has no keys */
+	struct loop_timer tick;
+};
+
+struct keep *
+keep_new(const struct conf *c, const char *program, const struct keep_events *events, void *arg)
+{
+	struct keep *k = mem_alloc(sizeof *k);
+
+	k->conf = c;
+	k->program = program;
+	k->events = events;
+	k->arg = arg;
+	k->fd = -1;
+	return k;
+}
+
+/* --- questions --- */
+
+static void
+question_free(struct question *q)
+{
+	buf_clear(&q->message);
+	free(q);
+}
+
+static struct question *
+question_take(struct keep *k, uint64_t id)
+{
+	struct question **p = &k->open, *q;
+
+	while (*p != NULL && (*p)->id != id)
+		p = &(*p)->next;
+	if ((q = *p) != NULL)
+		*p = q->next;
+	return q;
+}
+
+static void
+answer(struct keep *k, struct question *q, const struct keeper_answer *a, const struct err *why)
+{
+	struct err none = ERR_INIT;
+
+	/* An answer of the other kind is none. */
+	if (why == NULL && (q->receipt ? a->receipt == NULL : a->env == NULL)) {
+		err_set(&none, ERR_INTERNAL, "the keeper answered another question");
+		why = &none;
+	}
+	if (q->receipt)
+		k->events->signed_(k->arg, q->who, why == NULL ? a->receipt : NULL, why);
+	else
+		k->events->opened(k->arg, q->who, why == NULL ? a->env : NULL, why);
+	question_free(q);
+}
+
+static void
+answer_all(struct keep *k, const struct err *why)
+{
+	while (k->open != NULL)
+		answer(k, question_take(k, k->open->id), NULL, why);
+}
+
+/* --- the socket --- */
+
+static void on_socket(void *arg, uint32_t events);
+
+static void
+flush(struct keep *k)
+{
+	while (k->fd >= 0 && k->out.len > 0) {
+		ssize_t n = send(k->fd, k->out.data, k->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		buf_drop(&k->out, (size_t)n);
+	}
+	if (k->fd >= 0 && k->writes != (k->out.len > 0)) {
+		k->writes = k->out.len > 0;
+		loop_watch(k->fd, EPOLLIN | (k->writes ? EPOLLOUT : 0), on_socket, k);
+	}
+}
+
+static void
+hang_up(struct keep *k)
+{
+	if (k->fd < 0)
+		return;
+	loop_forget(k->fd);
+	close(k->fd);
+	k->fd = -1;
+	secret_wipe(k->in.data, k->in.room);
+	buf_clear(&k->in);
+	buf_clear(&k->out);
+	k->writes = false;
+	spawn_kill(&k->process, SIGKILL);
+}
+
+static void
+refuse(struct keep *k, const struct err *why)
+{
+	k->refusal = *why;
+	k->refused_until_ms = loop_now_ms() + REFUSED_MS;
+	answer_all(k, why);
+}
+
+static void
+take_hello(struct keep *k, const struct keeper_answer *a)
+{
+	struct err why = a->error;
+
+	if (why.kind == ERR_NONE) {
+		k->events->keys(k->arg, a->keys, a->n_keys);
+		return;
+	}
+	log_error("keeper cannot read the keys", "why=%s", log_q(why.text));
+	why.kind = ERR_BUSY; /* the operator's to mend, not the author's */
+	err_wrap(&why, "the runner's keys cannot be read");
+	refuse(k, &why);
+}
+
+static void
+go_dark(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
+}
+
+static int
+take_answer(struct keep *k, const char *message, size_t n)
+{
+	struct keeper_answer a;
+	struct question *q;
+	struct err e = ERR_INIT;
+
+	if (keeper_answer_parse(message, n, &a, &e) != 0) {
+		log_warn("keeper's answer is none", "why=%s", log_q(e.text));
+		return -1;
+	}
+	/* From here on this process holds what somebody sealed: no core of it, and nobody of our user looks in. */
+	if (a.env != NULL)
+		go_dark();
+	if (a.id == 0)
+		take_hello(k, &a);
+	else if ((q = question_take(k, a.id)) != NULL)
+		answer(k, q, &a, a.error.kind != ERR_NONE ? &a.error : NULL);
+	keeper_answer_clear(&a);
+	return 0;
+}
+
+static void
+take_messages(struct keep *k)
+{
+	struct err e = ERR_INIT;
+	const char *message;
+	size_t at = 0, message_n;
+	long n = 0;
+
+	while (k->fd >= 0 &&
+	    (n = keeper_message_next(k->in.data + at, k->in.len - at, &message, &message_n, &e)) > 0) {
+		if (take_answer(k, message, message_n) != 0)
+			n = -1;
+		if (k->fd < 0)
+			return;
+		secret_wipe(k->in.data + at, (size_t)(n > 0 ? n : 0));
+		if (n < 0)
+			break;
+		at += (size_t)n;
+	}
+	if (n < 0)
+		hang_up(k);
+	else if (k->fd >= 0)
+		buf_drop(&k->in, at);
+}
+
+static void
+on_socket(void *arg, uint32_t events)
+{
+	struct keep *k = arg;
+	ssize_t n;
+
+	if (events & EPOLLOUT)
+		flush(k);
+	if (k->fd < 0 || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	n = read(k->fd, buf_room(&k->in, READ_ROOM), READ_ROOM);
+	if (n > 0) {
+		k->in.len += (size_t)n;
+		take_messages(k);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		hang_up(k);
+	}
+}
+
+/* --- the process --- */
+
+static int start(struct keep *k, struct err *e);
+
+static void
+start_again(struct keep *k)
+{
+	struct err e = ERR_INIT;
+
+	k->again = false;
+	if (start(k, &e) == 0)
+		return;
+	log_error("keeper does not start", "why=%s", log_q(e.text));
+	refuse(k, &e);
+}
+
+static void
+on_exit_of(void *arg, int status)
+{
+	struct keep *k = arg;
+	char how[80];
+
+	k->process.pid = 0;
+	hang_up(k);
+	if (k->stopping)
+		return;
+	log_debug("keeper ended", "how=%s", log_q(spawn_status(status, how, sizeof how)));
+	if (k->open != NULL || k->again)
+		start_again(k);
+}
+
+static void watch(struct keep *k);
+
+/* Once a second while a question is open: what is overdue is given up. */
+static void
+on_tick(void *arg)
+{
+	struct keep *k = arg;
+	struct question *q;
+	struct err why = ERR_INIT;
+	int64_t now = loop_now_ms();
+
+	for (q = k->open; q != NULL && q->late_ms > now; q = q->next)
+		;
+	if (q != NULL) {
+		err_named(&why, ERR_INTERNAL, "KeeperTimeout", "the keeper of the keys did not answer within %d s", LATE_MS / 1000);
+		hang_up(k);
+		answer_all(k, &why);
+	}
+	if (k->process.pid != 0)
+		watch(k);
+}
+
+static void
+on_idle(void *arg)
+{
+	struct keep *k = arg;
+
+	if (k->open == NULL)
+		hang_up(k);
+	else
+		watch(k);
+}
+
+static void
+watch(struct keep *k)
+{
+	loop_stop(&k->tick);
+	if (k->open != NULL)
+		loop_after(&k->tick, 1000, on_tick, k);
+	else
+		loop_after(&k->tick, IDLE_MS, on_idle, k);
+}
+
+static void
+add(char ***list, size_t *n, char *text)
+{
+	*list = mem_grow(*list, (*n + 1) * sizeof **list);
+	(*list)[(*n)++] = text;
+}
+
+static void
+make_plan(const struct keep *k, struct plan *p)
+{
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+
+	memset(p, 0, sizeof *p);
+	add(&p->argv.item, &p->argv.n, mem_str(k->program));
+	add(&p->argv.item, &p->argv.n, mem_str("--role"));
+	add(&p->argv.item, &p->argv.n, mem_str("keeper"));
+	add(&p->argv.item, &p->argv.n, mem_str("--home"));
+	add(&p->argv.item, &p->argv.n, mem_str(k->conf->home));
+	if (k->conf->file != NULL) {
+		add(&p->argv.item, &p->argv.n, mem_str("--config"));
+		add(&p->argv.item, &p->argv.n, mem_str(k->conf->file));
+	}
+	if (k->conf->dev)
+		add(&p->argv.item, &p->argv.n, mem_str("--dev"));
+	add(&p->env.item, &p->env.n, mem_str("PATH=/usr/bin:/bin"));
+	add(&p->env.item, &p->env.n, mem_str("LANG=C.UTF-8"));
+	if (credentials != NULL)
+		add(&p->env.item, &p->env.n, mem_fmt("CREDENTIALS_DIRECTORY=%s", credentials));
+	p->cwd = mem_str("/");
+	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_CORE, 0 };
+}
+
+static void
+ask(struct keep *k, struct question *q)
+{
+	q->asked++;
+	buf_add(&k->out, q->message.data, q->message.len);
+}
+
+static int
+start(struct keep *k, struct err *e)
+{
+	struct err why = ERR_INIT;
+	struct question **p, *q;
+	struct plan plan;
+	int pair[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		return err_errno(e, "socketpair");
+	fcntl(pair[1], F_SETFL, 0);
+	make_plan(k, &plan);
+	rc = spawn_start(&plan, pair[1], false, on_exit_of, k, &k->process, e);
+	plan_clear(&plan);
+	close(pair[1]);
+	if (rc != 0) {
+		close(pair[0]);
+		return -1;
+	}
+	k->fd = pair[0];
+	loop_watch(k->fd, EPOLLIN, on_socket, k);
+	log_debug("keeper started", "pid=%d", (int)k->process.pid);
+	for (p = &k->open; *p != NULL;) {
+		q = *p;
+		if (q->asked < ASKS_MAX) {
+			ask(k, q);
+			p = &q->next;
+			continue;
+		}
+		*p = q->next;
+		err_named(&why, ERR_INTERNAL, "KeeperDied", "the keeper of the keys died over this question");
+		answer(k, q, NULL, &why);
+		p = &k->open; /* whoever was told may have asked again */
+	}
+	flush(k);
+	watch(k);
+	return 0;
+}
+
+/* A process that is ending is started again when it was reaped. */
+static void
+wake(struct keep *k)
+{
+	if (k->process.pid != 0 && k->fd < 0)
+		k->again = true;
+	else if (k->process.pid == 0)
+		start_again(k);
+	else
+		watch(k);
+}
+
+void
+keep_look(struct keep *k)
+{
+	wake(k);
+}
+
+void
+keep_forget(struct keep *k)
+{
+	k->refused_until_ms = 0;
+	k->again = true;
+	if (k->process.pid == 0)
+		start_again(k);
+	else
+		hang_up(k);
+}
+
+static void
+put(struct keep *k, struct question *q)
+{
+	if (loop_now_ms() < k->refused_until_ms) {
+		struct err why = k->refusal;
+
+		answer(k, q, NULL, &why);
+		return;
+	}
+	q->next = k->open;
+	k->open = q;
+	if (k->fd >= 0) {
+		ask(k, q);
+		flush(k);
+	}
+	wake(k);
+}
+
+static struct question *
+question_new(struct keep *k, int64_t who, bool receipt)
+{
+	struct question *q = mem_alloc(sizeof *q);
+
+	q->id = ++k->last_id;
+	q->who = who;
+	q->receipt = receipt;
+	q->late_ms = loop_now_ms() + LATE_MS;
+	return q;
+}
+
+void
+keep_open(struct keep *k, int64_t who, const struct secret_context *c, const void *box, size_t n)
+{
+	struct question *q = question_new(k, who, false);
+
+	keeper_ask_open(&q->message, q->id, c, box, n);
+	put(k, q);
+}
+
+void
+keep_sign(struct keep *k, int64_t who, const struct receipt *r)
+{
+	struct question *q = question_new(k, who, true);
+
+	keeper_ask_receipt(&q->message, q->id, r);
+	put(k, q);
+}
+
+void
+keep_stop(struct keep *k)
+{
+	k->stopping = true;
+	loop_stop(&k->tick);
+	hang_up(k);
+	while (k->open != NULL)
+		question_free(question_take(k, k->open->id));
+}
+
+bool
+keep_gone(const struct keep *k)
+{
+	return k->process.pid == 0;
+}
+
+void
+keep_free(struct keep *k)
+{
+	if (k == NULL)
+		return;
+	keep_stop(k);
+	free(k);
+}
