@@ -105,6 +105,8 @@ int cmd_job_failed(struct cli *c);
 int cmd_job_retry(struct cli *c);
 int cmd_job_redrive(struct cli *c);
 int cmd_job_purge(struct cli *c);
+int cmd_access_check(struct cli *c);
+int cmd_access_show(struct cli *c);
 int cmd_bundle_list(struct cli *c);
 int cmd_bundle_show(struct cli *c);
 int cmd_secret_key(struct cli *c);

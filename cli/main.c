@@ -104,6 +104,12 @@ const struct command cli_commands[] = {
 	    "--user, --dry-run, --root DIR   as for install\n", cmd_systemd_uninstall },
 	{ "systemd status", "", 0, 0, "user", "how the units are doing", "at-rund systemd status\nat-rund systemd status --user\n",
 	    "--user           of your own manager\n", cmd_systemd_status },
+	{ "access check", "WHO", 1, 1, "caller", "may this DID have bundles here, or call; and why",
+	    "at-rund access check did:plc:ewvi7nxzyoun6zhxrhs64oiz\n"
+	    "at-rund access check --caller did:plc:ewvi7nxzyoun6zhxrhs64oiz\n",
+	    "--caller         may it call\n", cmd_access_check },
+	{ "access show", "", 0, 0, "", "follows and lists that access asks for, and how they were read", "at-rund access show\n",
+	    NULL, cmd_access_show },
 	{ "sql", "[QUERY]", 0, 1, "", "read the database with sqlite3: views made for people",
 	    "at-rund sql\n"
 	    "at-rund sql 'select * from v_failed limit 5'\n"

@@ -190,6 +190,8 @@ static const struct key keys[] = {
 	    "how long an older record still serves, while it is asked for again or the PDS is down", NULL),
 	NUMBER("atproto", "identity_fresh", T_DURATION, atproto.identity_fresh, "10m", 0, 30 * DAY,
 	    "how long a DID document and a handle count as current", NULL),
+	NUMBER("atproto", "graph_fresh", T_DURATION, atproto.graph_fresh, "15m", 1 * SECOND, 30 * DAY,
+	    "how long follows and lists count as current; what cannot be read anew serves on", NULL),
 	NUMBER("atproto", "blob", T_SIZE, atproto.blob, "10M", 1 * KIB, 10 * GIB, "blob of a bundle", NULL),
 	NUMBER("atproto", "record", T_SIZE, atproto.record, "1M", 1 * KIB, 16 * MIB, "record, DID document, proof", NULL),
 	NUMBER("atproto", "unpacked", T_SIZE, atproto.unpacked, "64M", 1 * KIB, 100 * GIB, "unpacked archive of a bundle", NULL),

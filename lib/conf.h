@@ -101,6 +101,7 @@ struct conf {
 		int64_t record_fresh;     /* 30s: served without asking */
 		int64_t record_stale;     /* 24h: served while asking again in the background, or while the PDS is down */
 		int64_t identity_fresh;   /* 10m */
+		int64_t graph_fresh;      /* 15m: follows and lists */
 		int64_t blob, record, unpacked, entries; /* 10M, 1M, 64M, 1000 */
 		int64_t connect_timeout, first_byte_timeout, fetch_timeout; /* 5s, 10s, 30s */
 		int64_t workers;          /* 8 fetches side by side */

@@ -13,28 +13,6 @@
 
 #define ATTEMPTS_DEFAULT 3
 
-static int
-mode_built(const char *key, const char *mode, const char *const known[], struct err *e)
-{
-	size_t i;
-
-	for (i = 0; known[i] != NULL; i++)
-		if (mode != NULL && strcmp(mode, known[i]) == 0)
-			return 0;
-	return err_set(e, ERR_INPUT, "%s = %s is not built into this version", key, mode != NULL ? mode : "(none)");
-}
-
-int
-admit_modes(const struct conf *c, struct err *e)
-{
-	static const char *const authors[] = { "open", "allowlist", "blocklist", NULL };
-	static const char *const callers[] = { "open", "known", "allowlist", "blocklist", NULL };
-
-	if (mode_built("access.mode", c->access.mode, authors, e) != 0)
-		return -1;
-	return mode_built("callers.mode", c->callers.mode, callers, e);
-}
-
 static enum access_said
 decide(const struct access *a, const char *did, const struct access_facts *f, const char *name, struct err *e)
 {

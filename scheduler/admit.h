@@ -31,8 +31,6 @@ struct admission {
 	int64_t most, bundle_most; /* side by side, of the endpoint and of the bundle; 0: any number */
 };
 
-/* At the start: a mode that this version cannot enforce is refused rather than let anybody in. */
-int admit_modes(const struct conf *c, struct err *e);
 /* Is the author hosted here?  did: proven, or as the URL says it.  Unless it is ACCESS_YES, e says why: ERR_DENIED
  * "AuthorNotAllowed". */
 enum access_said admit_author(const struct conf *c, const struct access_facts *f, const char *did, struct err *e);

@@ -43,6 +43,7 @@
 #include "scheduler/events.h"
 #include "scheduler/exits.h"
 #include "scheduler/fetch.h"
+#include "scheduler/graph.h"
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
 #include "scheduler/orders.h"
@@ -234,6 +235,7 @@ on_tick(void *arg)
 	vault_tick();
 	if (shop.ticks % TIDY_TICKS == 0)
 		catalog_tidy(shop.catalog);
+	graph_tick(shop.graph);
 	end_idle();
 	keep_house();
 	loop_after(&shop.tick, TICK_MS, on_tick, NULL);
@@ -461,6 +463,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.seen = seen_new();
 	if (callers_open(e) != 0)
 		return -1;
+	shop.graph = graph_new(s->conf, s->store, shop.fetch, intake_graph);
 	if (work_before_open(s->store, &shop.last_row, e) != 0 || work_boot_job(s->store, &shop.boot_row, e) != 0)
 		return -1;
 	shop.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
@@ -551,6 +554,7 @@ dispatch_close(void)
 	vault_close();
 	exits_free(shop.exits);
 	people_free(shop.people);
+	graph_free(shop.graph);
 	seen_free(shop.seen);
 	checkpoint_free(shop.checkpoint);
 	retry_close();

@@ -17,6 +17,7 @@
 #include "scheduler/dev.h"
 #include "scheduler/fetch.h"
 #include "scheduler/fetcher.h"
+#include "scheduler/graph.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
 #include "scheduler/retry.h"
@@ -49,17 +50,6 @@ fill_admission(struct job *j, const struct admission *a)
 	j->bundle_most = a->bundle_most;
 }
 
-static enum access_fact
-nothing_known(void *arg, enum access_edge edge, const char *list, const char *did)
-{
-	(void)arg;
-	(void)edge;
-	(void)list;
-	(void)did;
-	return FACT_UNKNOWN;
-}
-static const struct access_facts facts = { nothing_known, NULL };
-
 /* The call says by a name that does not change whose bundle it wants. */
 static bool
 is_his(const struct job *j)
@@ -86,26 +76,6 @@ fail_broken(struct job *j)
 	shop_drop(j);
 }
 
-/* The bundle is known and proven: the rest of admission. */
-static void
-take_code(struct job *j, struct code *code)
-{
-	struct err e = ERR_INIT;
-
-	j->code = code_ref(code);
-	/* Else it was asked before. */
-	if (!is_his(j) && admit_author(shop.conf, &facts, code->did, &e) != ACCESS_YES)
-		refuse(j, &e);
-	else if (admit(j, &e) != 0)
-		refuse(j, &e);
-	else if (shop_late(j))
-		shop_drop(j);
-	else if (code->broken_until_ms > loop_now_ms())
-		fail_broken(j);
-	else
-		place_job(j);
-}
-
 /* --- jobs that are held until the fetcher has answered --- */
 
 static void
@@ -117,6 +87,44 @@ hold(struct job *j, enum job_wants what, const char *of)
 	shop.held = j;
 	shop.held_n++;
 	shop_sweep_soon();
+}
+
+/* Is the author (of that DID), or the caller, let in?  false: held until the graph says so, or refused. */
+static bool
+is_let_in(struct job *j, const char *author)
+{
+	const struct access_facts facts = { graph_fact, shop.graph };
+	enum access_said said = ACCESS_YES;
+	const char *did = author != NULL ? author : j->w.caller;
+	struct err e = ERR_INIT;
+
+	said = author != NULL ? admit_author(shop.conf, &facts, author, &e) : admit_caller(shop.conf, &facts, did, &e);
+	if (said == ACCESS_YES)
+		return true;
+	if (said == ACCESS_NOT_KNOWN && !graph_cannot(shop.graph, did, &e))
+		hold(j, WANTS_GRAPH, NULL);
+	else
+		refuse(j, &e);
+	return false;
+}
+
+/* The bundle is known and proven: the rest of admission. */
+static void
+take_code(struct job *j, struct code *code)
+{
+	struct err e = ERR_INIT;
+
+	if (!is_his(j) && !is_let_in(j, code->did))
+		return; /* else it was asked before */
+	j->code = code_ref(code);
+	if (admit(j, &e) != 0)
+		refuse(j, &e);
+	else if (shop_late(j))
+		shop_drop(j);
+	else if (code->broken_until_ms > loop_now_ms())
+		fail_broken(j);
+	else
+		place_job(j);
 }
 
 /* Takes those out that want this, oldest first. */
@@ -168,6 +176,23 @@ void
 intake_person(const char *name)
 {
 	struct job *list = held_for(WANTS_PERSON, is_of_person, name), *j;
+
+	while ((j = next_of(&list)) != NULL)
+		go_on(j);
+}
+
+static bool
+is_anybody(const struct job *j, const void *arg)
+{
+	(void)j;
+	(void)arg;
+	return true;
+}
+
+void
+intake_graph(void)
+{
+	struct job *list = held_for(WANTS_GRAPH, is_anybody, NULL), *j;
 
 	while ((j = next_of(&list)) != NULL)
 		go_on(j);
@@ -241,7 +266,6 @@ static bool
 author_may(struct job *j)
 {
 	const struct person *who;
-	struct err e = ERR_INIT;
 
 	if (strncmp(j->w.author, "did:", 4) == 0 || strcmp(shop.conf->access.mode, "open") == 0)
 		return true;
@@ -249,9 +273,9 @@ author_may(struct job *j)
 		hold(j, WANTS_PERSON, j->w.author);
 		return false;
 	}
-	if (who->did != NULL && admit_author(shop.conf, &facts, who->did, &e) == ACCESS_YES)
-		return true;
-	refuse(j, who->did != NULL ? &e : &who->failure);
+	if (who->did != NULL)
+		return is_let_in(j, who->did);
+	refuse(j, &who->failure);
 	return false;
 }
 
@@ -296,10 +320,7 @@ go_on(struct job *j)
 			refuse(j, &e);
 		return;
 	}
-	if ((is_his(j) && admit_author(shop.conf, &facts, j->w.author, &e) != ACCESS_YES) ||
-	    admit_caller(shop.conf, &facts, j->w.caller, &e) != ACCESS_YES)
-		refuse(j, &e);
-	else
+	if ((!is_his(j) || is_let_in(j, j->w.author)) && is_let_in(j, NULL))
 		find_code(j);
 }
 
@@ -464,13 +485,15 @@ admitted_code(const struct work_job *w, struct err *e)
 void
 intake_again(struct work_job *w)
 {
+	const struct access_facts facts = { graph_fact, shop.graph };
 	struct err e = ERR_INIT;
 	struct job *j = turn_job_new(w);
 	enum retry_fate fate = RETRY_NOW;
 
 	shop_set_deadline(j, j->w.timeout_ms);
 	j->code = admitted_code(&j->w, &e);
-	if (j->code == NULL || admit(j, &e) != 0)
+	/* It was let in once; only a plain no turns it away now. */
+	if (j->code == NULL || admit_author(shop.conf, &facts, j->code->did, &e) == ACCESS_NO || admit(j, &e) != 0)
 		refuse(j, &e);
 	else if (shop_cancelled(j) || shop_late(j) || (fate = retry_recall(j)) == RETRY_NEVER)
 		shop_drop(j);

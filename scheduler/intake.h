@@ -22,6 +22,8 @@ void intake_refill(void);
 void intake_again(struct work_job *w);
 /* Something was learnt of a DID or a handle: who was held for that goes on. */
 void intake_person(const char *name);
+/* Something was learnt of the social graph. */
+void intake_graph(void);
 /* Takes a held job out, NULL: none of that row is held. */
 struct job *intake_held(int64_t row);
 /* Takes a job that has not started out of wherever it waits in memory, NULL: there is none. */

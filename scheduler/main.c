@@ -27,7 +27,6 @@
 #include "lib/notify.h"
 #include "lib/store.h"
 #include "lib/store_work.h"
-#include "scheduler/admit.h"
 #include "scheduler/dispatch.h"
 #include "scheduler/egress.h"
 #include "scheduler/egress_conf.h"
@@ -188,8 +187,7 @@ reload(void)
 	struct err e = ERR_INIT;
 	struct conf *c = load_conf(running.options, NULL, &e);
 
-	if (c == NULL || admit_modes(c, &e) != 0 ||
-	    (walls_uses(running.walls, backend_named("none")) && backend_none_allowed(c, &e) != 0)) {
+	if (c == NULL || (walls_uses(running.walls, backend_named("none")) && backend_none_allowed(c, &e) != 0)) {
 		log_error("config is wrong, the one before stays", "why=%s", log_q(e.text));
 	} else {
 		conf_take(running.conf, c, &taken, &left);
@@ -459,8 +457,7 @@ main(int argc, char **argv)
 	running.conf = c;
 	open_log(c, "scheduler");
 	program = own_program();
-	if (admit_modes(c, &e) != 0 || runtimes_load(&rs, c, true, &e) != 0 ||
-	    (walls = choose_walls(c, &rs, &e)) == NULL)
+	if (runtimes_load(&rs, c, true, &e) != 0 || (walls = choose_walls(c, &rs, &e)) == NULL)
 		rc = fail(&e, EX_CONFIG);
 	else if (program == NULL || make_dirs(c, &e) != 0)
 		rc = fail(&e, EX_CANTCREAT);

@@ -32,6 +32,7 @@ struct checkpoint;
 struct dev;
 struct exits;
 struct fetch;
+struct graph;
 struct instance;
 struct people;
 struct seen;
@@ -46,6 +47,7 @@ struct shop {
 	struct keep *keep;
 	struct exits *exits;
 	struct people *people;
+	struct graph *graph;
 	struct seen *seen;             /* tokens in use */
 	struct checkpoint *checkpoint;
 	struct pool pool;

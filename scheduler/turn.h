@@ -35,7 +35,7 @@ struct job {
 	int64_t most, bundle_most; /* of its endpoint and of its bundle side by side; 0: any number */
 
 	/* held until the fetcher has answered */
-	enum job_wants { WANTS_CODE, WANTS_PERSON } wants;
+	enum job_wants { WANTS_CODE, WANTS_PERSON, WANTS_GRAPH } wants;
 	const char *wants_of;  /* of a person: the name, borrowed from w */
 	bool unproven;         /* w.caller is what a token says, and no more */
 	bool renewed;          /* its issuer's key was read anew for it */

@@ -429,6 +429,40 @@ INSERT INTO author (handle, did, pds, checked_at) VALUES (:handle, :did, :pds, :
 -- name: work_author_get
 SELECT did, checked_at FROM author WHERE handle = :handle;
 
+-- name: work_graph_new
+INSERT INTO graph (kind, source) SELECT :kind, :source
+ WHERE NOT EXISTS (SELECT 1 FROM graph WHERE kind = :kind AND source = :source);
+
+-- name: work_graph_get
+SELECT id, reading, coalesce(checked_at, 0), owner FROM graph WHERE kind = :kind AND source = :source;
+
+-- name: work_graph_reading
+UPDATE graph SET reading = :reading, owner = :owner WHERE id = :id AND (reading <> :reading OR owner IS NOT :owner);
+
+-- name: work_graph_meet
+INSERT INTO member (graph, did, reading) VALUES (:graph, :did, :reading)
+    ON CONFLICT (graph, did) DO UPDATE SET reading = excluded.reading;
+
+-- name: work_graph_gone
+-- Whom a whole reading did not meet.
+DELETE FROM member WHERE graph = :graph AND reading < :reading;
+
+-- name: work_graph_done
+UPDATE graph SET name = :name, checked_at = :now, tried_at = :now, error = NULL WHERE id = :id;
+
+-- name: work_graph_failed
+UPDATE graph SET tried_at = :now, error = :why WHERE id = :id;
+
+-- name: work_graph_has
+SELECT 1 FROM member WHERE graph = :graph AND did = :did;
+
+-- name: work_follower_get
+SELECT follows, checked_at FROM follower WHERE did = :did AND operator = :operator;
+
+-- name: work_follower_put
+INSERT INTO follower (did, operator, follows, checked_at) VALUES (:did, :operator, :follows, :now)
+    ON CONFLICT (did, operator) DO UPDATE SET follows = excluded.follows, checked_at = excluded.checked_at;
+
 -- name: work_instance_new
 INSERT INTO instance (run, runtime, wall, state, pid, pid_start, started_at, used_at)
 VALUES (:run, :runtime, :wall, 'starting', :pid, :pid_start, :now, :now);
@@ -634,6 +668,21 @@ SELECT v.*, b.used_at, b.record_json
  WHERE v.cid = :cid
     OR (v.name = :name AND v.author = coalesce((SELECT a.did FROM author a WHERE a.handle = :author), :author))
  ORDER BY b.fetched_at DESC LIMIT 1;
+
+-- name: desk_graph
+SELECT * FROM v_graph;
+
+-- name: desk_graph_of
+-- Is somebody in a set: what access check wants to know.  read: was it ever read to its end.
+SELECT g.checked_at IS NOT NULL AS read, g.owner,
+       (SELECT 1 FROM member m WHERE m.graph = g.id AND m.did = :did) AS member
+  FROM graph g WHERE g.kind = :kind AND g.source = :source;
+
+-- name: desk_follower
+SELECT follows FROM follower WHERE did = :did AND operator = :operator;
+
+-- name: desk_handle
+SELECT did FROM author WHERE handle = :handle;
 
 -- name: desk_scan_outcomes
 -- Today's calls (UTC) by outcome; those under way by state.

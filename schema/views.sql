@@ -123,6 +123,19 @@ SELECT s.did AS author, s.bundle,
        strftime('%Y-%m-%dT%H:%M:%fZ', s.fetched_at / 1000.0, 'unixepoch') AS fetched_at, s.cid
   FROM sealed s;
 
+CREATE VIEW v_graph AS -- Sets of people that access modes ask for, and how they were read.
+SELECT g.kind, g.source, g.name, g.owner,
+       (SELECT count(*) FROM member m WHERE m.graph = g.id) AS members,
+       strftime('%Y-%m-%dT%H:%M:%fZ', g.checked_at / 1000.0, 'unixepoch') AS checked_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', g.tried_at / 1000.0, 'unixepoch') AS tried_at,
+       g.error
+  FROM graph g;
+
+CREATE VIEW v_people AS -- Who is in which set, and who follows back as far as that was asked.
+SELECT m.did, g.kind, g.source,
+       (SELECT f.follows FROM follower f WHERE f.did = m.did AND f.operator = g.owner AND g.kind = 'follows') AS follows_back
+  FROM member m JOIN graph g ON g.id = m.graph;
+
 CREATE VIEW v_views AS -- These views, and what each is for.
 SELECT name AS view,
        rtrim(substr(sql, instr(sql, '-- ') + 3, instr(sql, char(10)) - instr(sql, '-- ') - 3), '.') AS shows

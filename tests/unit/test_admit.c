@@ -97,22 +97,6 @@ TEST(authors_are_hosted_as_the_mode_says)
 	}
 }
 
-TEST(modes_that_cannot_be_enforced_yet_refuse_to_run)
-{
-	static const char *const modes[] = { ME "[access]\nmode = follows\n", ME "[access]\nmode = mutuals\n",
-		ME "[access]\nmode = open\n[callers]\nmode = follows\n" };
-	size_t i;
-
-	for (i = 0; i < 3; i++) {
-		struct err e = ERR_INIT;
-		struct conf *c = conf(modes[i]);
-
-		CHECK_INT(admit_modes(c, &e), -1);
-		CHECK(strstr(e.text, "is not built into this version") != NULL);
-		conf_free(c);
-	}
-}
-
 TEST(the_author_local_is_there_for_developers_only)
 {
 	struct conf *c = conf("[access]\nmode = open\n[dev]\nbundles = /srv/b\n");
