@@ -271,7 +271,7 @@ static bool
 peer_is_judged(const struct connection *c)
 {
 	const struct sockaddr *judged = (const struct sockaddr *)&c->lookup->address[c->tried - 1];
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = { 0 };
 	socklen_t n = sizeof peer;
 	char a[64], b[64];
 

@@ -226,6 +226,21 @@ take_over(struct exits *x, const cJSON *m, const struct exit_of *o)
 	return true;
 }
 
+/* What the gate of one instance has to say. */
+static bool
+take_of(struct exits *x, const cJSON *m, const char *event, struct exit_of *of)
+{
+	if (strcmp(event, "over") == 0)
+		return take_over(x, m, of);
+	if (strcmp(event, "gate") == 0)
+		return json_int(m, "pid", 1, INT32_MAX, &of->gate, NULL) == 0;
+	if (strcmp(event, "ready") != 0)
+		return false;
+	if (x->events.ready != NULL)
+		x->events.ready(x->arg, of->instance);
+	return true;
+}
+
 static bool
 take_event(struct exits *x, const char *json, size_t n)
 {
@@ -234,20 +249,10 @@ take_event(struct exits *x, const char *json, size_t n)
 	int64_t instance = -1;
 	bool fine = event != NULL && json_int(m, "instance", 0, INT64_C(9007199254740991), &instance, NULL) == 0;
 
-	if (!fine)
-		;
-	else if (strcmp(event, "connection") == 0)
+	if (fine && strcmp(event, "connection") == 0)
 		fine = take_line(x, m, instance);
-	else if (find(x, instance) == NULL)
-		; /* it went meanwhile */
-	else if (strcmp(event, "over") == 0)
-		fine = take_over(x, m, find(x, instance));
-	else if (strcmp(event, "gate") == 0)
-		fine = json_int(m, "pid", 1, INT32_MAX, &find(x, instance)->gate, NULL) == 0;
-	else if (strcmp(event, "ready") != 0)
-		fine = false;
-	else if (x->events.ready != NULL)
-		x->events.ready(x->arg, instance);
+	else if (fine && find(x, instance) != NULL) /* else it went meanwhile */
+		fine = take_of(x, m, event, find(x, instance));
 	cJSON_Delete(m);
 	return fine;
 }

@@ -94,7 +94,7 @@ answer(struct keep *k, struct question *q, const struct keeper_answer *a, const 
 	struct err none = ERR_INIT;
 
 	/* An answer of the other kind is none. */
-	if (why == NULL && (q->receipt ? a->receipt == NULL : a->env == NULL)) {
+	if (why == NULL && (a == NULL || (q->receipt ? a->receipt == NULL : a->env == NULL))) {
 		err_set(&none, ERR_INTERNAL, "the keeper answered another question");
 		why = &none;
 	}
