@@ -43,6 +43,8 @@
 #define GATE        "/runtime/at-rund-gate"
 #define FILTER      "/runtime/filter"
 #define GATE_FILES  2048
+#define OWN_MEMORY  (32LL << 20)
+#define V1_MEMORY   "/sys/fs/cgroup/memory/memory.oom_control"
 #define PROBE_MS    20000
 #define SWEEP_MS    60000
 #define LABEL       "at-rund.home"
@@ -193,6 +195,8 @@ static void
 add_bounds(const struct conf *c, const struct engine *x, struct conf_list *l)
 {
 	long long scratch = c->limits.scratch > 4096 ? c->limits.scratch : 4096, tasks = c->limits.processes + 1;
+	/* /tmp and /dev/shm are memory too, and so is what the kernel and the gate need for themselves. */
+	long long memory = c->limits.memory + 2 * scratch + OWN_MEMORY;
 
 	arg_fmt(l, "--tmpfs", mem_fmt("/tmp:rw,exec,nosuid,nodev,mode=1777,size=%lld", scratch));
 	arg_fmt(l, "--shm-size", mem_fmt("%lld", scratch));
@@ -206,8 +210,11 @@ add_bounds(const struct conf *c, const struct engine *x, struct conf_list *l)
 		return;
 	}
 	arg_fmt(l, "--pids-limit", mem_fmt("%lld", tasks));
-	arg_fmt(l, "--memory", mem_fmt("%lld", (long long)c->limits.memory));
-	arg_fmt(l, "--memory-swap", mem_fmt("%lld", (long long)c->limits.memory));
+	arg_fmt(l, "--memory", mem_fmt("%lld", memory));
+	arg_fmt(l, "--memory-swap", mem_fmt("%lld", memory));
+	/* Where the kernel can, who grabs too much waits until we have seen it and say so. */
+	if (access(V1_MEMORY, F_OK) == 0)
+		arg(l, "--oom-kill-disable", NULL);
 }
 
 static void

@@ -51,9 +51,9 @@ static const char finish_script[] =
     "set -e; cd \"$1\"\n"
     "ls var/cache/apt/archives | sed -n 's/%3a/:/; s/_[^_]*\\.deb$//p' | LC_ALL=C sort >usr/share/at-rund-packages\n"
     "rm -rf usr/share/doc usr/share/man usr/share/info usr/share/locale usr/share/lintian usr/share/bug usr/share/doc-base\n"
-    "rm -rf var/log etc/apt/sources.list* etc/cron* etc/init.d etc/systemd boot home media mnt\n"
-    "mkdir -p job runtime tmp proc sys dev run etc/ssl/certs var/tmp usr/local/bin\n"
-    "chmod 1777 tmp var/tmp\n"
+    "rm -rf var/log etc/apt/sources.list* etc/cron* etc/init.d etc/systemd boot home media mnt usr/local\n"
+    "mkdir -p job runtime tmp proc sys dev run etc/ssl/certs\n"
+    "chmod 1777 tmp\n"
     "for d in lib32 lib64 libx32; do rmdir usr/$d 2>/dev/null && rm -f $d || :; done\n"
     "printf 'root:x:0:0::/tmp:/usr/sbin/nologin\\nbundle:x:65532:65532::/tmp:/usr/sbin/nologin\\n' >etc/passwd\n"
     "printf 'root:x:0:\\nbundle:x:65532:\\n' >etc/group\n"
@@ -66,7 +66,7 @@ static const char finish_script[] =
     "ldconfig -r . 2>/dev/null || :; rm -rf var/cache/ldconfig\n"
     "find . -xdev -type f -perm /6000 -exec chmod a-s {} +\n"
     "exe=$(find usr/lib/node_modules -type f -name \"$COMMAND\" -size +1000k 2>/dev/null | LC_ALL=C sort | head -n 1)\n"
-    "if [ -n \"$exe\" ]; then chmod 755 \"$exe\"; ln -sf \"/$exe\" \"usr/local/bin/$COMMAND\"; fi\n";
+    "if [ -n \"$exe\" ]; then chmod 755 \"$exe\"; ln -sf \"/$exe\" \"usr/bin/$COMMAND\"; fi\n";
 
 struct build {
 	struct cli *cli;
@@ -299,6 +299,20 @@ debian(struct build *b, struct err *e)
 	return step(b, "Debian packages", &l, BUILD_MS, e);
 }
 
+/* What mmdebstrap needs to the end and nobody afterwards. */
+static int
+strip(struct build *b, struct err *e)
+{
+	struct conf_list l = { NULL, 0 };
+
+	if (b->r->scripts)
+		return 0;
+	for (const char *const *o = (const char *const[]){ "tar", "--delete", "--file", b->layer, "./var", "./etc/apt", "./etc/dpkg",
+	    NULL }; *o != NULL; o++)
+		add(&l, mem_str(*o));
+	return step(b, "Debian packages", &l, BUILD_MS, e);
+}
+
 static int
 unpack(struct build *b, struct err *e)
 {
@@ -414,7 +428,7 @@ make(struct build *b, struct built *out, struct err *e)
 	struct oci o = { b->layer, name, b->r->name, b->date };
 	int rc = -1;
 
-	if (make_dirs(b, e) == 0 && npm_install(b, e) == 0 && debian(b, e) == 0 && unpack(b, e) == 0 &&
+	if (make_dirs(b, e) == 0 && npm_install(b, e) == 0 && debian(b, e) == 0 && strip(b, e) == 0 && unpack(b, e) == 0 &&
 	    oci_write(&o, b->tar, out->id, &out->bytes, e) == 0 && load(b, out->id, e) == 0 &&
 	    write_state(b, out->id, out->bytes, out->built_ms, e) == 0)
 		rc = put_in_place(b, e);

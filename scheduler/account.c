@@ -43,6 +43,7 @@ struct account {
 	account_over_fn *fn;
 	void *arg;
 	int proc_fd, tmp_fd; /* inside */
+	int oom_fd;          /* where its own memory cgroup counts what it had to kill; -1: it has none */
 	bool busy;
 	int64_t cpu_from;    /* ticks, when the calls under way began */
 	struct loop_timer timer;
@@ -162,6 +163,17 @@ files_max(const struct conf *c)
 	return n > FILES_LEAST ? n : FILES_LEAST;
 }
 
+/* The kernel's bound of the whole cgroup is wider than the limit (scratch counts there too) and quicker than we are. */
+static bool
+is_out_of_memory(const struct account *a)
+{
+	char text[1024];
+	ssize_t n = a->oom_fd >= 0 ? pread(a->oom_fd, text, sizeof text - 1, 0) : 0;
+
+	text[n > 0 ? n : 0] = '\0';
+	return number_after(text, "under_oom ") > 0 || number_after(text, "oom_kill ") > 0;
+}
+
 static bool
 over_memory(const struct account *a, const struct usage *u, struct err *why)
 {
@@ -169,6 +181,11 @@ over_memory(const struct account *a, const struct usage *u, struct err *why)
 	char limit[64], value[32];
 	struct usage exact;
 
+	if (is_out_of_memory(a)) {
+		collect_limit_bytes(a->memory.key, max, limit, sizeof limit);
+		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's processes used more memory than %s", limit);
+		return true;
+	}
 	if (used <= max)
 		return false;
 	if (u->processes > 1) {
@@ -238,7 +255,62 @@ on_look(void *arg)
 		loop_after(&a->timer, a->busy ? BUSY_MS : IDLE_MS, on_look, a);
 }
 
+void
+account_look(struct account *a)
+{
+	if (a == NULL)
+		return;
+	loop_stop(&a->timer);
+	on_look(a);
+}
+
 /* --- the beginning and the end --- */
+
+/* Its path in the hierarchy of the memory controller, allocated; NULL: none. */
+static char *
+memory_group(const char *pid, bool *v1)
+{
+	char name[64], text[4096], *line, *rest = text, *found = NULL;
+
+	snprintf(name, sizeof name, "/proc/%.20s/cgroup", pid);
+	if (!read_at(AT_FDCWD, name, text, sizeof text))
+		return NULL;
+	*v1 = false;
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		char *at = strchr(line, ':'), *path = at != NULL ? strchr(at + 1, ':') : NULL;
+
+		if (path == NULL)
+			continue;
+		*path++ = '\0';
+		if (strcmp(at + 1, "memory") == 0 || (at[1] == '\0' && found == NULL)) {
+			*v1 = at[1] != '\0';
+			free(found);
+			found = mem_str(path);
+		}
+	}
+	return found;
+}
+
+/* Only of a group that is not also ours. */
+static int
+oom_open(pid_t first)
+{
+	char pid[24], *path, *its, *own;
+	bool v1 = false, own_v1 = false;
+	int fd = -1;
+
+	snprintf(pid, sizeof pid, "%d", (int)first);
+	its = memory_group(pid, &v1);
+	own = memory_group("self", &own_v1);
+	if (its != NULL && own != NULL && strcmp(its, own) != 0) {
+		path = v1 ? mem_fmt("/sys/fs/cgroup/memory%s/memory.oom_control", its) : mem_fmt("/sys/fs/cgroup%s/memory.events", its);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		free(path);
+	}
+	free(its);
+	free(own);
+	return fd;
+}
 
 static pid_t
 only_child(pid_t pid)
@@ -269,7 +341,7 @@ account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, s
 		return NULL;
 	}
 	a = mem_alloc(sizeof *a);
-	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1,
+	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1, .oom_fd = -1,
 		.memory = { c->limits.memory, "limits.memory" }, .tasks = { c->limits.processes, "limits.processes" },
 		.cpu = { c->limits.cpu, "limits.cpu" } };
 	snprintf(path, sizeof path, "/proc/%d/root/proc", (int)first);
@@ -281,6 +353,7 @@ account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, s
 		account_free(a);
 		return NULL;
 	}
+	a->oom_fd = oom_open(first);
 	/* Of an ordinary user the kernel counts by namespace, with the wall's own process; of root it never does. */
 	set_bound(executor, RLIMIT_NPROC, c->limits.processes + 1);
 	set_bound(executor, RLIMIT_DATA, c->limits.memory * 2 + DATA_SPARE);
@@ -298,6 +371,8 @@ account_free(struct account *a)
 		close(a->proc_fd);
 	if (a->tmp_fd >= 0)
 		close(a->tmp_fd);
+	if (a->oom_fd >= 0)
+		close(a->oom_fd);
 	free(a);
 }
 

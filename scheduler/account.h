@@ -31,5 +31,7 @@ void account_free(struct account *a);
 void account_bind(struct account *a, const struct bundle *b);
 /* Calls begin to run, or none runs any more. */
 void account_busy(struct account *a, bool busy);
+/* Looks now: its end has been seen, and what the kernel has to tell of it is soon gone. */
+void account_look(struct account *a);
 
 #endif

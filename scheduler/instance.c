@@ -161,6 +161,8 @@ static void
 socket_ended(struct instance *i)
 {
 	close_socket(i);
+	if (i->state != INSTANCE_ENDING)
+		account_look(i->account);
 	if (i->state == INSTANCE_ENDING)
 		return;
 	i->state = INSTANCE_ENDING;

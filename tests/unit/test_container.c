@@ -74,6 +74,8 @@ put_list(struct buf *out, const char *what, const struct conf_list *l, const cha
 		bool gate = strstr(l->item[i], ":/runtime/at-rund-gate:") != NULL;
 		bool mark = strncmp(l->item[i], "at-rund-", 8) == 0 || strncmp(l->item[i], "at-rund.home=", 13) == 0;
 
+		if (strcmp(l->item[i], "--oom-kill-disable") == 0)
+			continue; /* of cgroups v1 only */
 		put(out, what, named || mark ? "NAME" : gate ? "GATE:/runtime/at-rund-gate:ro" : l->item[i], home);
 	}
 }

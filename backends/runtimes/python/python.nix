@@ -12,6 +12,7 @@
   guest.environment = {
     systemPackages = with pkgs; [ python3 ];
     debian = [ "python3" "ca-certificates" ];
+    prepare = [ "/usr/bin/python3 -I -S -m compileall -q --invalidation-mode unchecked-hash -x '(test|idlelib|lib2to3|tkinter)' /usr/lib/python3.11" ];
   };
   executor = {
     command = "python3";
