@@ -222,6 +222,12 @@ setup_sodium() {
 	fi
 }
 
+# An ordinary user's podman needs user ids to give away; www-data plays him in the tests.
+setup_subuids() {
+	[ "$(id -u)" -eq 0 ] && id www-data >/dev/null 2>&1 || return 0
+	grep -q '^www-data:' /etc/subuid 2>/dev/null || usermod --add-subuids 231072-296607 --add-subgids 231072-296607 www-data
+}
+
 setup_need() {
 	setup_missing=
 	for setup_set in "$@"; do
@@ -234,7 +240,7 @@ setup_need() {
 	for setup_set in "$@"; do
 		case $setup_set in
 		run) setup_deno ;;
-		test) setup_pds && setup_sodium ;;
+		test) setup_pds && setup_sodium && setup_subuids ;;
 		esac
 	done
 }
