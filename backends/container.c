@@ -174,7 +174,7 @@ add_rights(const struct conf *c, const struct engine *x, struct conf_list *l)
 		arg(l, "--no-hosts", NULL);
 		arg(l, "--unsetenv-all", NULL);
 		arg(l, "--http-proxy=false", NULL);
-		arg(l, "--security-opt", "mask=/sys:/dev/mqueue:/proc/1/environ");
+		arg(l, "--security-opt", "mask=/sys:/dev/mqueue");
 	} else {
 		arg(l, "--mount", "type=tmpfs,destination=/sys,tmpfs-size=4096,tmpfs-mode=0555");
 	}

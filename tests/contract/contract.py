@@ -43,7 +43,12 @@ if options.wall == 'container' and LAND is None:
         sys.exit(77)
 if LAND is None and why_not() is None:
     with Land() as land:
-        p = subprocess.run(['ip', 'netns', 'exec', land.host, sys.executable, *sys.argv], env={**os.environ, 'AT_RUND_LAND': land.dir})
+        # `ip netns exec` lays a new /sys over ours; engines want the groups of processes that were mounted there.
+        groups = os.path.join(land.dir, 'cgroup')
+        os.mkdir(groups)
+        p = subprocess.run(['unshare', '--mount', '--propagation', 'slave', 'sh', '-c', 'mount --rbind /sys/fs/cgroup "$0" && '
+                            'exec ip netns exec "$1" sh -c \'mount --rbind "$0" /sys/fs/cgroup; shift; exec "$@"\' "$0" "$@"', groups,
+                            land.host, sys.executable, *sys.argv], env={**os.environ, 'AT_RUND_LAND': land.dir})
     os._exit(p.returncode)
 sys.argv = sys.argv[:1] + options.words
 from kit import *  # noqa: E402,F403
@@ -447,6 +452,19 @@ def samples():
     for l in BOOKS:
         a = call('%s/bundle/local/hello-%s/latest/hello?name=x' % (runner.url, l), timeout=30)
         check(a.status == 200 and a.json['runtime'] == l, a, runner.tail())
+
+
+def take_images():
+    """Of root, as they are; anybody else gets copies, and loads them into an engine of his own."""
+    mine, made = os.path.join(runner.home, 'images'), os.path.join(IMAGES, 'images')
+    os.rmdir(mine)
+    if not runner.user:
+        os.symlink(made, mine)
+        return
+    shutil.copytree(made, mine, ignore=shutil.ignore_patterns('root', '.*', '*.log'))
+    subprocess.run(['chown', '-R', runner.user + ':', mine], check=True)
+    r = runner.cli('build')
+    check(r.returncode == 0, r.stderr)
 
 
 def start():
