@@ -40,6 +40,7 @@ WORK     = lib/store_work.o lib/store_key.o lib/store_retry.o lib/store_token.o 
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o
+BACKUP   = lib/strongbox.o lib/pack.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/walls.o backends/none.o backends/sandbox.o backends/container.o backends/engine.o backends/image.o \
            backends/seccomp.o backends/parts.o backends/permit.o backends/runtime.o lib/child.o
@@ -80,12 +81,12 @@ endif
 $(B)/at-rund-gate: $(call O,$(GATE))
 	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
-$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o lib/multibase.o $(SECRETS) $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium $(L_WALLS)
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) $(WALLS))
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive $(L_WALLS)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(OUTWARD) $(SECRETS) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(SECRETS) $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next

@@ -120,6 +120,8 @@ int cmd_config_show(struct cli *c);
 int cmd_version(struct cli *c);
 int cmd_web_config(struct cli *c);
 int cmd_sql(struct cli *c);
+int cmd_backup(struct cli *c);
+int cmd_restore(struct cli *c);
 int cmd_systemd_install(struct cli *c);
 int cmd_systemd_uninstall(struct cli *c);
 int cmd_systemd_status(struct cli *c);

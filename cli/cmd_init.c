@@ -3,48 +3,21 @@
  */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <ftw.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "backends/runtime.h"
 #include "cli/files.h"
+#include "cli/system.h"
 #include "lib/buf.h"
-#include "lib/child.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 
-#define SYSTEM_USER "at-rund"
-
 static const char *const shipped[] = { "deno", "node", "python", NULL };
-
-/* Where init works: --home, AT_RUND_HOME, ~/.at-rund; never /etc.  It need not be there yet, so realpath cannot help. */
-static char *
-choose_home(void)
-{
-	const char *given = getenv("AT_RUND_HOME"), *home = getenv("HOME");
-	const struct passwd *pw;
-	char *cwd, *dir;
-
-	if (given == NULL || given[0] == '\0') {
-		if (home == NULL && (pw = getpwuid(getuid())) != NULL)
-			home = pw->pw_dir;
-		return mem_fmt("%s/.at-rund", home != NULL ? home : "");
-	}
-	if (given[0] == '/')
-		return mem_str(given);
-	cwd = getcwd(NULL, 0);
-	dir = mem_fmt("%s/%s", cwd != NULL ? cwd : "", given);
-	free(cwd);
-	return dir;
-}
 
 /* Copies a definition that came with at-rund; one that is there already stays. */
 static int
@@ -175,51 +148,6 @@ make_home(const struct conf *c, struct err *e)
 	return rc;
 }
 
-/* ---- for the whole system ---- */
-
-/* The user that at-rund runs as; made when it is not there yet. */
-static const struct passwd *
-system_user(struct err *e)
-{
-	static const char *const add[] = { "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", CONF_SYSTEM_HOME,
-		"--shell", "/usr/sbin/nologin", SYSTEM_USER, NULL };
-	const struct passwd *pw = getpwnam(SYSTEM_USER);
-	struct buf out = BUF_INIT;
-
-	if (pw == NULL && child_run(add, 30000, 4096, &out, e) == 0)
-		pw = getpwnam(SYSTEM_USER);
-	buf_clear(&out);
-	if (pw == NULL)
-		err_wrap(e, "make the user %s", SYSTEM_USER);
-	return pw;
-}
-
-static const struct passwd *owner;
-
-static int
-give_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-	(void)st;
-	(void)kind;
-	(void)at;
-	return lchown(path, owner->pw_uid, owner->pw_gid);
-}
-
-/* The home becomes the user's; the config stays root's, and the user may read it. */
-static int
-give(const struct conf *c, const char *config, struct err *e)
-{
-	owner = system_user(e);
-	if (owner == NULL)
-		return -1;
-	if (nftw(c->home, give_one, 16, FTW_PHYS) != 0)
-		return err_errno(e, "give %s to %s", c->home, SYSTEM_USER);
-	if (chmod(c->home, 0750) != 0 || chmod(config, 0640) != 0 || chmod(CONF_SYSTEM_DIR, 0750) != 0 ||
-	    chown(config, 0, owner->pw_gid) != 0 || chown(CONF_SYSTEM_DIR, 0, owner->pw_gid) != 0)
-		return err_errno(e, "let %s read %s", SYSTEM_USER, config);
-	return 0;
-}
-
 static void
 report(const struct cli *cli, const struct conf *c, const char *path, const struct buf *runtimes, int works)
 {
@@ -264,7 +192,7 @@ cmd_init(struct cli *c)
 		err_set(&e, ERR_DENIED, "init --system writes to %s and %s, which needs root", CONF_SYSTEM_DIR, CONF_SYSTEM_HOME);
 		return cli_fail(c, &e);
 	}
-	home = system ? mem_str(CONF_SYSTEM_HOME) : choose_home();
+	home = system ? mem_str(CONF_SYSTEM_HOME) : files_home();
 	dir = mem_str(system ? CONF_SYSTEM_DIR : home);
 	conf = conf_parse("defaults", "", 0, home, NULL, &e);
 	for (int i = 0; i < 2; i++) {
@@ -293,7 +221,7 @@ cmd_init(struct cli *c)
 		code = cli_fail(c, &e);
 	else if (write_config(c, conf, path, &runtimes, &e) != 0)
 		code = cli_fail_as(c, e.kind == ERR_INPUT ? EX_USAGE : EX_CANTCREAT, &e);
-	else if (system && give(conf, path, &e) != 0)
+	else if (system && system_give(conf->home, path, &e) != 0)
 		code = cli_fail_as(c, EX_CANTCREAT, &e);
 	else
 		report(c, conf, path, &runtimes, works);

@@ -91,6 +91,21 @@ const struct command cli_commands[] = {
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },
 	{ "bundle show", "CID | AUTHOR/NAME", 1, 1, "", "one bundle with its record",
 	    "at-rund bundle show did:plc:ewvi7nxzyoun6zhxrhs64oiz/hello\n", NULL, cmd_bundle_show },
+	{ "backup", "[FILE]", 0, 1, "keys encrypt passphrase-file= without-bundles", "config, database, bundles in one file",
+	    "at-rund backup\n"
+	    "at-rund backup --keys --encrypt /media/stick/at-rund.vault\n"
+	    "at-rund backup --keys --passphrase-file /root/backup.pass /var/backups/at-rund.vault\n",
+	    "FILE             at-rund-DATE.tar.gz (.vault when encrypted) when not given; never over a file that is there\n"
+	    "--keys           the keys as well; only encrypted\n"
+	    "--encrypt        with a passphrase, which is asked for\n"
+	    "--passphrase-file FILE   the same, from its first line\n"
+	    "--without-bundles        without the cache of bundles, which can be fetched again\n", cmd_backup },
+	{ "restore", "FILE", 1, 1, "passphrase-file= system", "make a home from a backup",
+	    "at-rund restore at-rund-20261125-030000.tar.gz\n"
+	    "at-rund restore --home /srv/runner at-rund.vault\n"
+	    "at-rund restore --system /var/backups/at-rund.vault\n",
+	    "--passphrase-file FILE   of an encrypted one; asked for when not given\n"
+	    "--system                 config to /etc/at-rund, home /var/lib/at-rund, user at-rund\n", cmd_restore },
 	{ "systemd install", "", 0, 0, "user dry-run group= root=", "units for systemd, and start",
 	    "at-rund systemd install --dry-run\n"
 	    "at-rund systemd install --group caddy\n"

@@ -400,10 +400,9 @@ create(struct store *s, struct err *e)
 }
 
 /* A copy under a passing name first: a half-written one must not look like a backup. */
-static int
-copy_before(struct store *s, int version, struct err *e)
+int
+store_copy(struct store *s, const char *to, struct err *e)
 {
-	char *to = mem_fmt("%s.before-%d", s->path, version);
 	char *part = mem_fmt("%s.part", to);
 	sqlite3_stmt *q;
 	int fd = -1, rc = -1;
@@ -426,8 +425,17 @@ copy_before(struct store *s, int version, struct err *e)
 out:
 	if (fd >= 0)
 		close(fd);
-	free(to);
 	free(part);
+	return rc;
+}
+
+static int
+copy_before(struct store *s, int version, struct err *e)
+{
+	char *to = mem_fmt("%s.before-%d", s->path, version);
+	int rc = store_copy(s, to, e);
+
+	free(to);
 	return rc;
 }
 

@@ -31,6 +31,9 @@ enum store_face { STORE_FRONT, STORE_WORK, STORE_DESK, STORE_READER };
 struct store *store_open(const char *path, enum store_face face, struct err *e);
 void store_close(struct store *s);
 
+/* A whole and consistent copy as a new database at `to`, while others go on writing. */
+int store_copy(struct store *s, const char *to, struct err *e);
+
 /* BEGIN IMMEDIATE / COMMIT.  durable: this commit and all before it survive a power cut (synchronous=FULL). */
 int store_begin(struct store *s, bool durable, struct err *e);
 int store_commit(struct store *s, struct err *e);

@@ -47,7 +47,7 @@ SELECT (SELECT max(id) FROM job), (SELECT max(id) FROM log), (SELECT max(id) FRO
        (SELECT count(*) FROM (SELECT 1 FROM job WHERE state = 'queued' LIMIT 1));
 
 -- name: open_copy
--- Before a migration.
+-- Before a migration, and for a backup.
 VACUUM INTO :path;
 
 -- name: open_views
@@ -617,6 +617,10 @@ SELECT * FROM v_runs WHERE run > 0 ORDER BY run DESC LIMIT coalesce(:limit, 10);
 -- name: desk_bundles
 SELECT * FROM v_bundles WHERE (:author IS NULL OR author = :author) AND (:name IS NULL OR name = :name)
  ORDER BY author, name LIMIT coalesce(:limit, 200);
+
+-- name: desk_scan_integrity
+-- Reads every page.  One row "ok", or one for each fault.
+PRAGMA integrity_check(20);
 
 -- name: desk_views
 SELECT view, shows FROM v_views ORDER BY view;

@@ -283,7 +283,7 @@ def sqls():
     same(as_json(cli('sql', '--json', 'select count(*) > 0 as some from v_jobs')), [{'some': 1}])
     same(cli('sql', input="select 1 + 1;\nselect 'x';\n").stdout, '2\nx\n')
     views = [line.split('\t') for line in cli('sql', 'select * from v_views').stdout.splitlines()]
-    check(len(views) > 9 and all(name.startswith('v_') and 8 < len(shows) < 99 for name, shows in views), views)
+    check(len(views) > 9 and all(name.startswith('v_') and 8 < len(shows) < 120 for name, shows in views), views)
     for name, _ in views:
         same(cli('sql', 'select * from %s limit 1' % name).returncode, 0, name)
     r = cli('sql', "delete from job")
@@ -360,6 +360,78 @@ def killed():
     same(serve.stop(seconds=40), 0)
 
 
+def backups():
+    """A backup of a running, busy runner; its home is destroyed; the restored one knows every job and answers again."""
+    plain, sealed, word_file = (os.path.join(where, n) for n in ('b.tar.gz', 'b.vault', 'word'))
+    with open(word_file, 'w') as f:
+        f.write('correct horse\n')
+    start_serve()
+    done, busy = threading.Event(), []
+
+    def calls():
+        while not done.is_set():
+            busy.append(call(url(0)).status)
+    load = threading.Thread(target=calls)
+    load.start()
+    until(lambda: len(busy) > 20, 'calls run')
+    r = cli('backup', plain)
+    same((r.returncode, r.stdout), (0, plain + '\n'), r.stderr)
+    r = cli('backup', '--json', '--keys', '--passphrase-file', word_file, sealed)
+    same(as_json(r)['sealed'], True, r.stderr)
+    before = int(cli('sql', 'select count(*) from v_jobs').stdout)
+    done.set()
+    load.join()
+    check(set(busy) == {200}, set(busy))
+    same(serve.stop(seconds=40), 0)
+    for name in (plain, sealed):
+        same(oct(os.stat(name).st_mode & 0o777), '0o600')
+    with tarfile.open(plain) as tar:
+        names = tar.getnames()
+    check('at-rund.db' in names and 'config.ini' in names and 'runtimes/node.ini' in names, names)
+    check(not [n for n in names if n.startswith('keys')], names)
+    for words, code, hint in ((('backup', plain), 73, 'overwrites nothing'), (('backup', '--keys', 'x'), 64, 'never written in clear'),
+                              (('restore', plain), 73, 'overwrites nothing'), (('restore', '--home', os.path.join(where, 'x'), 'nothing'), 66, 'nothing')):
+        r = cli(*words)
+        same(r.returncode, code, (words, r.stderr))
+        check(hint in r.stderr, r.stderr)
+    keys = {n: open(os.path.join(home, 'keys', n), 'rb').read() for n in os.listdir(os.path.join(home, 'keys'))}
+    check(keys, 'the runner has no keys')
+    shutil.rmtree(home)
+    with open(os.path.join(where, 'wrong'), 'w') as f:
+        f.write('wrong horse\n')
+    r = cli('restore', '--passphrase-file', os.path.join(where, 'wrong'), sealed)
+    same(r.returncode, 77)
+    check('passphrase is wrong' in r.stderr, r.stderr)
+    with open(sealed, 'rb') as f:
+        cut = f.read()[:-100]
+    with open(os.path.join(where, 'cut'), 'wb') as f:
+        f.write(cut)
+    same(cli('restore', '--passphrase-file', word_file, os.path.join(where, 'cut')).returncode, 77)
+    same([n for n in os.listdir(where) if 'restoring' in n or n == 'home'], [], 'what failed left')
+    same(cli('restore', '--passphrase-file', word_file, sealed).returncode, 0)
+    same({n: open(os.path.join(home, 'keys', n), 'rb').read() for n in os.listdir(os.path.join(home, 'keys'))}, keys)
+    same(oct(os.stat(home).st_mode & 0o777), '0o700')
+    after = int(cli('sql', 'select count(*) from v_jobs').stdout)
+    check(0 < after <= before, before, after)
+    start_serve()
+    same(call(url(0)).status, 200)
+    same(cli('sql', 'pragma integrity_check').stdout, 'ok\n')
+    same(serve.stop(seconds=40), 0)
+
+
+def newer():
+    """A backup of a later version is refused with advice."""
+    other = os.path.join(where, 'later')
+    r = cli('restore', '--home', other, os.path.join(where, 'b.tar.gz'))
+    same(r.returncode, 0, r.stderr)
+    c = sqlite3.connect(os.path.join(other, 'at-rund.db'))
+    c.execute('PRAGMA user_version = 999')
+    c.close()
+    r = cli('backup', '--home', other, os.path.join(where, 'never.tar.gz'))
+    check(r.returncode != 0 and 'version' in r.stderr and 'newer' in r.stderr, r.returncode, r.stderr)
+    check(not os.path.exists(os.path.join(where, 'never.tar.gz')), 'a file was left')
+
+
 def socket_only():
     global port
     out = os.path.join(where, 'serve.out')
@@ -395,5 +467,7 @@ if serve is not None:
     t.run('SIGTERM lets calls finish and leaves nothing', drains)
     t.run('a second signal hurries', hurries)
     t.run('a serve that is killed leaves no process', killed)
+    t.run('backup while it works, restore, call again', backups)
+    t.run('a newer database is refused', newer)
     t.run('port 0 serves the FastCGI socket only', socket_only)
 t.end()
