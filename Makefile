@@ -33,7 +33,7 @@ endif
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
-           lib/egress.o lib/grant.o lib/access.o lib/notify.o
+           lib/egress.o lib/grant.o lib/access.o lib/notify.o lib/zone.o lib/cron.o
 LEDGER   = lib/store.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o lib/store_secret.o
 WORK     = lib/store_work.o lib/store_key.o lib/store_retry.o lib/store_token.o lib/store_secret.o lib/store_graph.o
@@ -110,6 +110,9 @@ $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) $(FRONT))
 $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(WORLD) $(PROOF) $(SECRETS))
 	$(LINK) $(L_GROUND) $(L_WORLD) $(L_PROOF)
 
+$(B)/tests/cron_probe: $(call O,tests/e2e/cron_probe.o lib/zone.o lib/cron.o lib/err.o lib/mem.o)
+	$(LINK)
+
 $(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/cid.o \
     $(WALLS) $(GROUND))
 	$(LINK) $(L_GROUND) $(L_WALLS) -lsodium
@@ -121,7 +124,7 @@ unit: $(B)/tests/unit-tests
 	$<
 
 # What the tests through the whole product need beside the programs; tests/run.sh is the list of suites.
-e2e-programs: $(B)/tests/exits_probe $(B)/tests/fetch_probe $(B)/tests/proof_make
+e2e-programs: $(B)/tests/cron_probe $(B)/tests/exits_probe $(B)/tests/fetch_probe $(B)/tests/proof_make
 e2e:
 	@B=$(B) MAKE="$(MAKE)" sh tests/run.sh e2e
 # The doors of the walls, one line each:  make contract [WALL=none|sandbox|container] [WALL_USER=www-data]

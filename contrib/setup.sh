@@ -39,11 +39,12 @@ setup_debian() {
 	run)
 		echo cmd:lighttpd=lighttpd cmd:curl=curl cmd:python3=python3 cmd:node=nodejs cmd:npm=npm \
 		    cmd:sqlite3=sqlite3 cmd:bwrap=bubblewrap cmd:nix-instantiate=nix-bin dpkg:ca-certificates \
-		    cmd:podman=podman cmd:runc=runc cmd:newuidmap=uidmap cmd:mmdebstrap=mmdebstrap
+		    cmd:podman=podman cmd:runc=runc cmd:newuidmap=uidmap cmd:mmdebstrap=mmdebstrap dpkg:tzdata
 		;;
 	test)
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \
-		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime
+		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
+		    dpkg:python3-croniter
 		;;
 	lint)
 		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck \

@@ -14,11 +14,13 @@
 
 #include "lib/buf.h"
 #include "lib/cid.h"
+#include "lib/cron.h"
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/syntax.h"
 #include "lib/utf8.h"
+#include "lib/zone.h"
 
 #define LIST_MAX      128
 #define LIST_ITEM_MAX 256
@@ -105,6 +107,7 @@ bundle_free(struct bundle *b)
 	for (i = 0; i < b->endpoints; i++) {
 		free(b->endpoint[i].name);
 		free(b->endpoint[i].schedule);
+		free(b->endpoint[i].zone);
 	}
 	free(b->endpoint);
 	for (i = 0; i < PERMISSIONS; i++)
@@ -216,30 +219,44 @@ read_runtime(const cJSON *tree, struct bundle *b, struct err *e)
 	return 0;
 }
 
-/* Five fields of a crontab; what they mean is the scheduler's business. */
-static bool
-cron_shape(const char *s)
-{
-	int fields = 0;
+static const char *const overlaps[BUNDLE_OVERLAPS] = { "skip", "queue", "parallel" };
+static const char *const misses[BUNDLE_MISSES] = { "skip", "once" };
 
-	while (*s != '\0') {
-		size_t n = strspn(s, "0123456789*,/-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-		if (n == 0)
-			return false;
-		fields++;
-		s += n;
-		n = strspn(s, " ");
-		if (n == 0 && *s != '\0')
-			return false;
-		s += n;
-	}
-	return fields == 5;
+const char *
+bundle_overlap_name(enum bundle_overlap o)
+{
+	return overlaps[o];
+}
+
+const char *
+bundle_missed_name(enum bundle_missed m)
+{
+	return misses[m];
+}
+
+static int
+read_word(const cJSON *item, const char *key, const char *const *words, size_t n, unsigned *to, struct err *e)
+{
+	const char *word = NULL;
+	size_t i;
+
+	if (json_text(item, key, 16, &word, e) != 0)
+		return -1;
+	for (i = 0; word != NULL && i < n; i++)
+		if (strcmp(word, words[i]) == 0)
+			break;
+	if (word != NULL && i == n)
+		return err_set(e, ERR_INPUT, "%s may not be %.16s", key, word);
+	if (word != NULL)
+		*to = (unsigned)i;
+	return 0;
 }
 
 static int
 read_endpoint(const cJSON *item, struct bundle_endpoint *to, struct err *e)
 {
-	const char *schedule = NULL;
+	const char *schedule = NULL, *zone = NULL;
+	struct cron cron;
 
 	if (!syntax_endpoint(item->string, strlen(item->string)))
 		return err_set(e, ERR_INPUT, "endpoints: %.60s is not the name of an export", item->string);
@@ -251,12 +268,17 @@ read_endpoint(const cJSON *item, struct bundle_endpoint *to, struct err *e)
 	    json_int(item, "attempts", 1, 20, &to->attempts, e) != 0 ||
 	    json_int(item, "backoffMs", 1, 86400000, &to->backoff_ms, e) != 0 ||
 	    json_int(item, "timeoutMs", 1, 86400000, &to->timeout_ms, e) != 0 ||
-	    json_text(item, "schedule", 100, &schedule, e) != 0)
+	    json_text(item, "schedule", 100, &schedule, e) != 0 || json_text(item, "timeZone", 64, &zone, e) != 0 ||
+	    read_word(item, "overlap", overlaps, BUNDLE_OVERLAPS, &to->overlap, e) != 0 ||
+	    read_word(item, "missed", misses, BUNDLE_MISSES, &to->missed, e) != 0)
 		return err_wrap(e, "endpoints.%.60s", item->string);
-	if (schedule != NULL && !cron_shape(schedule))
-		return err_set(e, ERR_INPUT, "endpoints.%.60s: schedule must be five cron fields", item->string);
+	if (schedule != NULL && cron_parse(&cron, schedule, e) != 0)
+		return err_wrap(e, "endpoints.%.60s", item->string);
+	if (zone != NULL && !zone_name_ok(zone))
+		return err_set(e, ERR_INPUT, "endpoints.%.60s: timeZone must be a name such as Europe/Berlin", item->string);
 	to->name = mem_str(item->string);
 	to->schedule = mem_str(schedule);
+	to->zone = mem_str(zone);
 	return 0;
 }
 
@@ -470,6 +492,11 @@ put_endpoints(struct buf *out, const struct bundle *b)
 		put_int(out, "backoffMs", p->backoff_ms);
 		put_int(out, "timeoutMs", p->timeout_ms);
 		put_text(out, "schedule", p->schedule);
+		put_text(out, "timeZone", p->zone);
+		if (p->overlap != BUNDLE_OVERLAP_SKIP)
+			put_text(out, "overlap", overlaps[p->overlap]);
+		if (p->missed != BUNDLE_MISSED_SKIP)
+			put_text(out, "missed", misses[p->missed]);
 		buf_char(out, '}');
 	}
 	buf_char(out, '}');

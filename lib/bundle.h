@@ -18,6 +18,10 @@ struct err;
 #define BUNDLE_SECRETS_MAX   64
 #define BUNDLE_PATH_MAX      256 /* of a file in a bundle */
 
+/* What a schedule does when the job before is not done, and when its time passed while the runner was down. */
+enum bundle_overlap { BUNDLE_OVERLAP_SKIP, BUNDLE_OVERLAP_QUEUE, BUNDLE_OVERLAP_PARALLEL, BUNDLE_OVERLAPS };
+enum bundle_missed { BUNDLE_MISSED_SKIP, BUNDLE_MISSED_ONCE, BUNDLE_MISSES };
+
 struct bundle_endpoint {
 	char *name;
 	bool task;           /* runs in the background: a call is answered 202 */
@@ -27,7 +31,10 @@ struct bundle_endpoint {
 	int64_t attempts;    /* starts of user code in all when idempotent; 0: not said */
 	int64_t backoff_ms;  /* before the second start, doubled for each further; 0: not said */
 	int64_t timeout_ms;  /* 0: the bundle's */
-	char *schedule;      /* five cron fields, NULL: none */
+	char *schedule;      /* a cron expression (lib/cron.h), NULL: none */
+	char *zone;          /* its time zone, NULL: UTC */
+	unsigned overlap;    /* enum bundle_overlap */
+	unsigned missed;     /* enum bundle_missed */
 };
 
 struct bundle {
@@ -63,6 +70,8 @@ void bundle_free(struct bundle *b);
 /* Appends a record that bundle_parse reads back to the same struct. */
 void bundle_json(const struct bundle *b, struct buf *out);
 
+const char *bundle_overlap_name(enum bundle_overlap o);
+const char *bundle_missed_name(enum bundle_missed m);
 /* The endpoint of that name; with any_endpoint one that stands for all (its name is NULL).  NULL: no such endpoint. */
 const struct bundle_endpoint *bundle_endpoint(const struct bundle *b, const char *name);
 

@@ -25,7 +25,7 @@ TEST(bundle_of_the_design)
 {
 	struct bundle *b = parse(REC(",\"version\":\"1.2.0\",\"runtime\":\"Application/JavaScript+Deno; x=1\",\"entry\":\"src/main.js\","
 				     "\"endpoints\":{\"listVideos\":{},\"thumb\":{\"task\":true,\"concurrency\":1,\"idempotent\":true,"
-				     "\"attempts\":3,\"timeoutMs\":500,\"priority\":-3,\"backoffMs\":250},\"sync\":{\"schedule\":\"*/10 * * * *\"}},"
+				     "\"attempts\":3,\"timeoutMs\":500,\"priority\":-3,\"backoffMs\":250},\"sync\":{\"schedule\":\"*/10 * * * *\",\"timeZone\":\"Europe/Berlin\",\"overlap\":\"queue\",\"missed\":\"once\"}},"
 				     "\"permissions\":{\"net\":[\"api.example.com:443\"],\"read\":[],\"write\":[\"/tmp\"],\"env\":[\"LANG\"],"
 				     "\"run\":true,\"ffi\":false},\"limits\":{\"timeoutMs\":10000,\"memoryMb\":128},"
 				     "\"createdAt\":\"2026-11-01T00:00:00Z\",\"somethingNew\":[1]"), NULL);
@@ -121,6 +121,10 @@ TEST(bundle_that_is_wrong_says_what)
 		{ REC(",\"limits\":{\"concurrency\":0}"), "concurrency must be" },
 		{ REC(",\"endpoints\":{\"a\":{\"attempts\":0}}"), "endpoints.a: attempts must be 1 to 20" },
 		{ REC(",\"endpoints\":{\"a\":{\"schedule\":\"* * * *\"}}"), "five cron fields" },
+		{ REC(",\"endpoints\":{\"a\":{\"schedule\":\"61 * * * *\"}}"), "endpoints.a: the minute of the schedule" },
+		{ REC(",\"endpoints\":{\"a\":{\"timeZone\":\"../etc\"}}"), "timeZone must be" },
+		{ REC(",\"endpoints\":{\"a\":{\"overlap\":\"often\"}}"), "overlap may not be often" },
+		{ REC(",\"endpoints\":{\"a\":{\"missed\":1}}"), "missed must be" },
 		{ REC(",\"permissions\":[]"), "permissions must be an object" },
 		{ REC(",\"permissions\":{\"net\":\"x\"}"), "permissions.net must be a list" },
 		{ REC(",\"permissions\":{\"net\":[1]}"), "permissions.net must hold" },
