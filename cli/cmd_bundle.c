@@ -1,6 +1,7 @@
 /* bundle list, show. */
 #include "cli/cli.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -32,6 +33,27 @@ cmd_bundle_list(struct cli *c)
 	return code;
 }
 
+/* The chain from the author's key to the record, a line for each link. */
+static void
+print_proof(const char *lines)
+{
+	if (lines == NULL || lines[0] == '\0') {
+		puts("\nNothing proves this bundle: it did not come from a repository.");
+		return;
+	}
+	puts("\nWhat proved it when it was fetched last:");
+	while (*lines != '\0') {
+		size_t n = strcspn(lines, "\n");
+		char *line = mem_strn(lines, n);
+
+		fputs("  ", stdout);
+		cli_print(line);
+		putchar('\n');
+		free(line);
+		lines += n + (lines[n] == '\n');
+	}
+}
+
 int
 cmd_bundle_show(struct cli *c)
 {
@@ -53,7 +75,9 @@ cmd_bundle_show(struct cli *c)
 		code = cli_fail(c, &e);
 		goto out;
 	}
-	table_print_one(c, t, NULL);
+	table_print_one(c, t, "author name versions runtime bytes uri cid code dir fetched_at rev commit_cid used_at record_json");
+	if (!c->json)
+		print_proof(table_cell(t, 0, "proof"));
 out:
 	table_free(t);
 	store_close(s);

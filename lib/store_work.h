@@ -107,21 +107,6 @@ int work_recover(struct store *s, int64_t run, int64_t now, int64_t *settled, in
 /* Jobs not done, by author, for quotas and for the drain. */
 int work_counts(struct store *s, int64_t *queued, int64_t *admitted, int64_t *running, struct err *e);
 
-/* --- bundles --- */
-struct work_bundle {
-	char *cid, *did, *name, *uri, *runtime, *code, *dir, *record_json;
-	int64_t bytes, fetched_at;
-	int64_t checked_at; /* of the version that was asked for */
-};
-void work_bundle_clear(struct work_bundle *b);
-int work_bundle_put(struct store *s, const struct work_bundle *b, const char *version, int64_t now, struct err *e);
-/* By (did, name, version), or by CID when version is NULL and name holds it.  ERR_NOTFOUND. */
-int work_bundle_get(struct store *s, const char *did, const char *name, const char *version, struct work_bundle *out,
-    struct err *e);
-int work_author_put(struct store *s, const char *handle, const char *did, const char *pds, int64_t now, struct err *e);
-/* *did is allocated. */
-int work_author_get(struct store *s, const char *handle, char **did, int64_t *checked_at, struct err *e);
-
 /* --- instances and runtimes --- */
 int work_instance_new(struct store *s, int64_t run, const char *runtime, const char *wall, int64_t pid,
     int64_t pid_start, int64_t now, int64_t *id, struct err *e);

@@ -10,6 +10,7 @@
 #include "lib/conf.h"
 #include "lib/mem.h"
 #include "lib/store_secret.h"
+#include "lib/store_bundle.h"
 #include "lib/store_work.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/loop.h"
@@ -427,6 +428,9 @@ write_down(const struct fetcher_answer *a, const struct code *k, const char *aut
 	row.code = mem_str(a->code);
 	row.dir = mem_str(a->dir);
 	row.record_json = mem_str(a->record_json);
+	row.rev = mem_str(a->rev);
+	row.commit = mem_str(a->commit);
+	row.proof = mem_str(a->proof);
 	row.bytes = a->bytes;
 	row.fetched_at = row.checked_at = clock_wall_ms();
 	turn_bundle(t, &row, version);
@@ -460,12 +464,27 @@ seal(struct catalog *c, const char *did, const char *name, const char *cid, cons
 	return changed;
 }
 
+int
+catalog_rev(struct catalog *c, const char *did, const char *rev, struct err *e)
+{
+	char *newest = NULL;
+	int rc = work_rev_get(c->store, did, &newest, e);
+
+	if (rc == 0 && newest != NULL && strcmp(rev, newest) < 0)
+		rc = err_named(e, ERR_REMOTE, "RevWentBack", "the server shows %.100s as it was at %.13s, and %.13s was seen before",
+		    did, rev, newest);
+	free(newest);
+	return rc;
+}
+
 struct code *
 catalog_take(struct catalog *c, const char *author, const char *name, const char *version, struct fetcher_answer *a,
     struct turn *t, bool *unsealed, struct err *e)
 {
 	struct code *k = catalog_peek(c, a->cid);
 
+	if (catalog_rev(c, a->did, a->rev, e) != 0)
+		return NULL;
 	if (k == NULL) {
 		k = code_make(c, a->cid, a->did, name, a->dir, &a->bundle, e);
 		if (k == NULL)

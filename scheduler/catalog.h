@@ -67,6 +67,8 @@ enum catalog_found catalog_find(struct catalog *c, const char *author, const cha
     struct code **out);
 /* The CID a name had when it was last seen, for "knownCid"; NULL when none. */
 const char *catalog_known_cid(struct catalog *c, const char *author, const char *name, const char *version);
+/* Is that revision of the author's repository no older than the newest that was ever proven here?  ERR_REMOTE "RevWentBack". */
+int catalog_rev(struct catalog *c, const char *did, const char *rev, struct err *e);
 /* Takes an answer of the fetcher in and writes it down with the turn.  *unsealed: the author's secrets are others now.  NULL and e when it cannot be used here. */
 struct code *catalog_take(struct catalog *c, const char *author, const char *name, const char *version,
     struct fetcher_answer *a, struct turn *t, bool *unsealed, struct err *e);

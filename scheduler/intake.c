@@ -231,7 +231,13 @@ on_bundle(void *arg, const struct fetcher_request *r, struct fetcher_answer *ans
 	bool unsealed = false;
 
 	(void)arg;
-	(void)failed;
+	/* What a repository has not any more is believed of its newest revision alone. */
+	if (failed != NULL && failed->rev != NULL) {
+		if (catalog_rev(shop.catalog, failed->did, failed->rev, &e) == 0)
+			turn_rev(&shop.turn, failed->did, failed->rev);
+		else
+			why = &e;
+	}
 	if (answer != NULL) {
 		code = catalog_take(shop.catalog, r->author, r->name, r->version, answer, &shop.turn, &unsealed, &e);
 		if (code != NULL && unsealed)

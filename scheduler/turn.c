@@ -168,6 +168,15 @@ turn_bundle(struct turn *t, struct work_bundle *b, const char *version)
 }
 
 void
+turn_rev(struct turn *t, const char *did, const char *rev)
+{
+	struct turn_change *c = change(t, TURN_REV, 0);
+
+	c->a = mem_str(did);
+	c->b = mem_str(rev);
+}
+
+void
 turn_author(struct turn *t, const char *handle, const char *did, const char *pds)
 {
 	struct turn_change *c = change(t, TURN_AUTHOR, 0);
@@ -346,6 +355,8 @@ write_change(struct turn *t, struct store *s, struct turn_change *c, int64_t now
 		return work_instance_end(s, c->id, c->a, now, e);
 	case TURN_BUNDLE:
 		return work_bundle_put(s, &c->bundle, c->a, now, e);
+	case TURN_REV:
+		return work_rev_put(s, c->a, c->b, now, e);
 	case TURN_AUTHOR:
 		return work_author_put(s, c->a, c->b, c->c, now, e);
 	case TURN_SEALED:

@@ -12,6 +12,7 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/job.h"
+#include "lib/store_bundle.h"
 #include "lib/store_work.h"
 #include "scheduler/loop.h"
 
@@ -90,7 +91,7 @@ struct turn_log {
 };
 
 /* Rarer changes. */
-enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_SEALED, TURN_ORDER };
+enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_REV, TURN_SEALED, TURN_ORDER };
 struct turn_change {
 	enum turn_kind kind;
 	int64_t id, n;
@@ -125,6 +126,7 @@ void turn_log(struct turn *t, int64_t row, int64_t instance, const char *level, 
 void turn_instance_set(struct turn *t, int64_t id, const char *state, const char *cid, int64_t calls);
 void turn_instance_end(struct turn *t, int64_t id, const char *why);
 void turn_bundle(struct turn *t, struct work_bundle *b /* moved */, const char *version);
+void turn_rev(struct turn *t, const char *did, const char *rev);
 void turn_author(struct turn *t, const char *handle, const char *did, const char *pds);
 /* json NULL: there are none any more. */
 void turn_sealed(struct turn *t, const char *did, const char *bundle, const char *cid, const char *json);

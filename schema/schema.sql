@@ -191,9 +191,19 @@ CREATE TABLE bundle (
   dir         TEXT NOT NULL,                -- below the home
   record_json TEXT NOT NULL,
   fetched_at  INTEGER NOT NULL,
-  used_at     INTEGER NOT NULL
+  used_at     INTEGER NOT NULL,
+  rev         TEXT,                         -- of the repository, when it was fetched last
+  commit_cid  TEXT,                         -- of its commit
+  proof       TEXT                          -- what proved it then: the chain in words, a line each
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bundle_author ON bundle (did, name);
+
+-- The newest revision of each author's repository that was proven here: what is older is refused.
+CREATE TABLE repo (
+  did     TEXT PRIMARY KEY,
+  rev     TEXT    NOT NULL,                 -- texts of this kind sort by time
+  seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Which record a version means at the moment: refreshed in the background, kept while a PDS is down.
 CREATE TABLE version (

@@ -405,9 +405,17 @@ SELECT (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND s
        (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'running');
 
 -- name: work_bundle_put
-INSERT INTO bundle (cid, did, name, uri, runtime, code, bytes, dir, record_json, fetched_at, used_at)
-VALUES (:cid, :did, :name, :uri, :runtime, :code, :bytes, :dir, :record_json, :now, :now)
-    ON CONFLICT (cid) DO UPDATE SET dir = excluded.dir, fetched_at = excluded.fetched_at, used_at = excluded.used_at;
+INSERT INTO bundle (cid, did, name, uri, runtime, code, bytes, dir, record_json, fetched_at, used_at, rev, commit_cid, proof)
+VALUES (:cid, :did, :name, :uri, :runtime, :code, :bytes, :dir, :record_json, :now, :now, :rev, :commit_cid, :proof)
+    ON CONFLICT (cid) DO UPDATE SET dir = excluded.dir, fetched_at = excluded.fetched_at, used_at = excluded.used_at,
+       rev = excluded.rev, commit_cid = excluded.commit_cid, proof = excluded.proof;
+
+-- name: work_rev_put
+INSERT INTO repo (did, rev, seen_at) VALUES (:did, :rev, :now)
+    ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, seen_at = excluded.seen_at WHERE excluded.rev > repo.rev;
+
+-- name: work_rev_get
+SELECT rev FROM repo WHERE did = :did;
 
 -- name: work_version_put
 INSERT INTO version (did, name, version, cid, checked_at) VALUES (:did, :name, :version, :cid, :now)
@@ -667,7 +675,7 @@ SELECT done_at IS NOT NULL, note FROM orders WHERE id = :id;
 
 -- name: desk_bundle
 -- By the record's CID, or what was fetched last of an author (DID or handle) and a name.
-SELECT v.*, b.used_at, b.record_json
+SELECT v.*, b.used_at, b.record_json, b.proof
   FROM v_bundles v JOIN bundle b ON b.cid = v.cid
  WHERE v.cid = :cid
     OR (v.name = :name AND v.author = coalesce((SELECT a.did FROM author a WHERE a.handle = :author), :author))

@@ -75,7 +75,7 @@ SELECT b.did AS author, b.name,
        (SELECT group_concat(v.version, ', ') FROM version v
          WHERE v.did = b.did AND v.name = b.name AND v.cid = b.cid) AS versions,
        b.runtime, b.bytes, b.uri, b.cid, b.code, b.dir,
-       strftime('%Y-%m-%dT%H:%M:%fZ', b.fetched_at / 1000.0, 'unixepoch') AS fetched_at
+       strftime('%Y-%m-%dT%H:%M:%fZ', b.fetched_at / 1000.0, 'unixepoch') AS fetched_at, b.rev, b.commit_cid
   FROM bundle b;
 
 CREATE VIEW v_instances AS -- Runtime processes, containers and microVMs: live ones, and those that lately ended and why.

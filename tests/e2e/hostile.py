@@ -36,6 +36,7 @@ MODES = {
     'no-such-method': ('remote', 'XRPCNotSupported'),
     'missing': ('notfound', 'there is no record'),
     'huge-record': ('remote', 'atproto.record'),
+    'record-of-a-gib': ('remote', 'atproto.record'),
     'endless-record': ('remote', 'atproto.record'),
     'endless-headers': ('remote', 'bytes of headers'),
     'slow-headers': ('timeout', 'atproto.f'),
@@ -162,6 +163,9 @@ class Hostile(Serve):
             return send(400, None, {'error': 'RecordNotFound', 'message': 'Could not locate record'})
         if mode == 'huge-record':
             return send(200, car, self.proof(did, 'fine') + b'x' * (2 << 20))
+        if mode == 'record-of-a-gib':
+            send.raw(head + b'Content-Length: %d\r\n\r\n' % (1 << 30) + self.proof(did, 'fine'))
+            return self._forever(send, b'x' * 65536, 0)
         if mode == 'endless-record':
             send.raw(head + b'\r\n' + self.proof(did, 'fine'))
             return self._forever(send, b'x' * 65536, 0)

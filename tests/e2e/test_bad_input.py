@@ -338,6 +338,17 @@ def of_others(db):
     c.close()
 
 
+def rev_over_a_restart():
+    """The newest revision stands in the ledger: a scheduler that has never met the author refuses an older one too."""
+    fine()
+    same(runner.sql('SELECT rev FROM repo WHERE did = ?', hostile.did), [(hostile.rev,)])
+    runner.stop()
+    runner.start()
+    a = call('%s/bundle/%s/lie-old-rev/latest/default' % (runner.url, hostile.did), timeout=30)
+    named(a, 502, 'RevWentBack')
+    same(runner.sql('SELECT rev FROM repo WHERE did = ?', hostile.did), [(hostile.rev,)])
+
+
 t.picked, t.pick = t.pick, []
 t.run('a runner with a PDS that lies and an executor that does', start)
 t.pick = t.picked
@@ -358,6 +369,7 @@ if t.failed == 0 and runner is not None:
     for mode, want in hostile.modes.items():
         t.run('a PDS that lies: ' + mode, lies, mode, want)
     t.run('proofs that lie', proof_lies)
+    t.run('a revision that went back, before a scheduler that has just begun', rev_over_a_restart)
     for mode in MODES:
         t.run('an executor that breaks the rules: ' + mode, garbage, mode)
     t.run('an executor that floods the log', log_flood)

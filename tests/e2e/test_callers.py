@@ -217,6 +217,35 @@ def a_rotated_key(w):
     refused(ask(w, old), 'BadJwtSignature')
 
 
+def a_rotated_key_of_an_author(w):
+    """Key and server of an author change: the proof of the next commit needs the document anew, once, and the old key proves
+    nothing from then on."""
+    import glob
+    import shutil
+    (kept,) = glob.glob(os.path.join(where, 'at-rund-pds-*', 'actors', '*', w.alice.did, 'key'))
+    old = os.path.join(where, 'old-key')
+    shutil.copy(kept, old)
+    fresh = w.people('key', curve='K-256')
+    url = '%s/bundle/%s/hello/%%s/who' % (w.runner.url, w.alice.did)
+
+    def deploy(version):
+        w.alice.deploy('hello', CODE, 'text/x-python', version=version, rkeys=['hello:' + version], runtime='application/python',
+                       entry='main.py', endpoints={'who': {}})
+        return call(url % version)
+
+    same(deploy('2.0').status, 200)
+    w.people('rotate', plc=w.pds.plc, did=w.alice.did, rotation=w.pds.rotation, key=fresh['key'])
+    w.people('write_key', key=fresh['key'], path=kept)
+    deploy('3.0')  # the document may be seconds old, then it is not read anew yet
+    until(lambda: call(url % '3.0').status == 200, 'the new key is known', 20, 0.3)
+    shown = w.runner.cli('bundle', 'show', w.alice.did + '/hello').stdout
+    check(fresh['did'] in shown and 'What proved it' in shown and 'names the signing key' in shown, shown)
+    shutil.copy(old, kept)
+    a = until(lambda: (a := deploy('4.0')).status != 200 and a, 'the old key is refused')
+    same((a.status, a.error), (502, 'BadSignature'), a)
+    w.people('write_key', key=fresh['key'], path=kept)
+
+
 def modes(w):
     r = w.runner
 
@@ -249,7 +278,7 @@ def main():
         t.run('callers', lambda: skip(why))
         t.end()
     for fn in (anonymous, of_a_pds, for_the_service, of_the_other_curve, through_the_pds, accepted_jobs, tokens_that_are_none,
-               used_twice, at_the_same_time, under_a_key, after_a_restart, a_rotated_key, modes):
+               used_twice, at_the_same_time, under_a_key, after_a_restart, a_rotated_key, a_rotated_key_of_an_author, modes):
         t.run('tokens: ' + fn.__name__.replace('_', ' '), fn, w)
     t.end()
 

@@ -18,6 +18,7 @@
 #include "lib/store.h"
 #include "lib/store_desk.h"
 #include "lib/store_front.h"
+#include "lib/store_bundle.h"
 #include "lib/store_work.h"
 #include "schema.h"
 #include "tests/t.h"
@@ -750,10 +751,11 @@ TEST(bundles_versions_and_authors_are_remembered)
 {
 	struct store *s = t_store();
 	struct err e = ERR_INIT;
-	struct work_bundle b = { (char *)CID, (char *)DID, (char *)"hello", (char *)"at://x", (char *)"text/javascript",
-		(char *)"bafkcode", (char *)"bundles/x", (char *)"{}", 12, 0, 0 }, got;
+	struct work_bundle b = { .cid = (char *)CID, .did = (char *)DID, .name = (char *)"hello", .uri = (char *)"at://x",
+		.runtime = (char *)"text/javascript", .code = (char *)"bafkcode", .dir = (char *)"bundles/x",
+		.record_json = (char *)"{}", .bytes = 12, .rev = (char *)"3lonbndhf722s", .proof = (char *)"words" }, got = { 0 };
 	int64_t at;
-	char *did;
+	char *did, *rev;
 
 	CHECK_INT(work_bundle_get(s, DID, "hello", "latest", &got, &e), -1);
 	CHECK_INT(e.kind, ERR_NOTFOUND);
@@ -769,6 +771,14 @@ TEST(bundles_versions_and_authors_are_remembered)
 	CHECK_STR(got.uri, "at://x");
 	work_bundle_clear(&got);
 	CHECK_STR(cell("SELECT versions FROM v_bundles"), "1.0, latest");
+	CHECK_STR(cell("SELECT rev FROM v_bundles"), "3lonbndhf722s");
+	/* A revision never goes back. */
+	CHECK_INT(work_rev_put(s, DID, "3lonbndhf6z2s", 300, &e), 0);
+	CHECK_INT(work_rev_get(s, DID, &rev, &e), 0);
+	CHECK_STR(rev, "3lonbndhf722s");
+	free(rev);
+	CHECK_INT(work_rev_get(s, "did:web:b", &rev, &e), 0);
+	CHECK(rev == NULL);
 	CHECK_INT(work_author_get(s, "a.test", &did, &at, &e), -1);
 	CHECK_INT(work_author_put(s, "a.test", DID, "http://pds", 5, &e), 0);
 	CHECK_INT(work_author_put(s, "a.test", "did:web:b", "http://pds", 6, &e), 0);
