@@ -64,7 +64,7 @@ LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
-$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o)
+$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
 
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS))
@@ -81,12 +81,13 @@ endif
 $(B)/at-rund-gate: $(call O,$(GATE))
 	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
-$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive $(L_WALLS)
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) lib/runner.o \
+    lib/http.o lib/netaddr.o lib/did.o $(WALLS))
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive -lcurl -lresolv $(L_WALLS)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(OUTWARD) $(SECRETS) $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(SECRETS) lib/runner.o $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next
@@ -142,7 +143,7 @@ lint: $(B)/schema.h
 
 # Fuzz targets are built by clang, all of lib but the ledger with them:  make fuzz RUNS=100000
 FUZZ_CC  = clang-14
-FUZZED   = $(OUTWARD) $(SECRETS) $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
+FUZZED   = $(OUTWARD) $(SECRETS) lib/runner.o $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
 FUZZ     = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 

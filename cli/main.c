@@ -154,6 +154,21 @@ const struct command cli_commands[] = {
 	    "--receipts       the key that receipts are signed with\n", cmd_secret_rotate },
 	{ "secret revoke", "KEY", 1, 1, "", "remove an old key: what was sealed for it is lost to the runner",
 	    "at-rund secret revoke z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc\n", NULL, cmd_secret_revoke },
+	{ "receipt verify", "[RECEIPT]", 0, 1, "key= url= method= target= body= answer= status= bundle=",
+	    "was this answer really given by that runner?",
+	    "curl -sD head -o answer -H 'At-Run-Receipt: 1' https://runner.example.com/bundle/...\n"
+	    "sed -n 's/^at-run-receipt: //Ip' head | at-rund receipt verify --answer answer\n",
+	    "--key KEY        the runner's key for receipts (z6Mk...), as you know it\n"
+	    "--url URL        ask the runner's card there; when neither is given, its DID document\n"
+	    "--method WORD, --target PATH, --body FILE      what was sent\n"
+	    "--status N, --answer FILE                      what came back\n"
+	    "--bundle CID     what should have run\n", cmd_receipt_verify },
+	{ "publish", "", 0, 0, "dry-run password-file=", "announce this runner in the operator's repository",
+	    "at-rund publish --dry-run\nat-rund publish < app-password\nat-rund publish --password-file ~/app-password\n",
+	    "--dry-run        print the record and do nothing\n"
+	    "--password-file FILE  an app password of the operator's account; else from standard input\n", cmd_publish },
+	{ "whoami", "", 0, 0, "", "does the runner name its operator, and the operator the runner?", "at-rund whoami\n", NULL,
+	    cmd_whoami },
 	{ "config check", "[FILE]", 0, 1, "", "read the config through, tell every problem",
 	    "at-rund config check\nat-rund config check ./config.toml\n", NULL, cmd_config_check },
 	{ "config show", "", 0, 0, "", "every value in force and where it came from", "at-rund config show\n", NULL,

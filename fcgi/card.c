@@ -10,7 +10,9 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/json.h"
+#include "lib/runner.h"
 #include "lib/store_front.h"
+#include "lib/store_secret.h"
 
 #ifndef AT_RUND_VERSION
 #define AT_RUND_VERSION "0"
@@ -45,6 +47,67 @@ add_limits(struct buf *b, const struct conf *c)
 	buf_char(b, '}');
 }
 
+/* --- public keys, as the scheduler wrote them down --- */
+
+#define KEYS_MAX 32
+
+struct key_ring {
+	struct runner_key key[KEYS_MAX];
+	char text[KEYS_MAX][64];
+	size_t n;
+};
+
+static void
+take_key(void *arg, const struct store_key *k)
+{
+	struct key_ring *ring = arg;
+
+	if (ring->n == KEYS_MAX || strlen(k->key) >= sizeof ring->text[0])
+		return;
+	memcpy(ring->text[ring->n], k->key, strlen(k->key) + 1);
+	ring->key[ring->n] = (struct runner_key){ ring->text[ring->n], k->number, strcmp(k->use, "secrets") == 0 };
+	ring->n++;
+}
+
+static void
+add_keys(struct buf *b, const char *member, const struct key_ring *ring, bool secrets)
+{
+	const char *sep = "";
+	size_t i;
+
+	buf_fmt(b, "\"%s\":[", member);
+	for (i = 0; i < ring->n; i++)
+		if (ring->key[i].secrets == secrets) {
+			buf_fmt(b, "%s\"%s\"", sep, ring->key[i].key);
+			sep = ",";
+		}
+	buf_char(b, ']');
+}
+
+/* Its document, when the runner has a DID of its own and this host is where it lies. */
+int
+card_did(struct call *c, struct err *e)
+{
+	const struct conf *conf = c->door->conf;
+	char *own = conf->did != NULL ? runner_web_url(conf->did) : NULL;
+	struct store *s = own != NULL ? waiter_store(c->waiter, e) : NULL;
+	struct key_ring ring = { .n = 0 };
+	int rc = -1;
+
+	if (own == NULL) {
+		err_set(e, ERR_NOTFOUND, "this runner's DID is not a did:web, so its document does not lie here");
+	} else if (s != NULL && front_keys(s, take_key, &ring, e) == 0) {
+		runner_did_json(conf->did, conf->web.public_url != NULL ? conf->web.public_url : own, ring.key, ring.n,
+		    &c->reply.body);
+		buf_char(&c->reply.body, '\n');
+		reply_type(&c->reply, "application/json");
+		reply_header(&c->reply, "Access-Control-Allow-Origin", "*");
+		rc = 0;
+	}
+	free(own);
+	return rc;
+}
+
 int
 card_describe(struct call *c, struct err *e)
 {
@@ -52,15 +115,22 @@ card_describe(struct call *c, struct err *e)
 	struct buf *b = &c->reply.body;
 	struct front_pulse p;
 	struct err why = ERR_INIT;
+	struct key_ring ring = { .n = 0 };
 	struct store *s = waiter_store(c->waiter, e);
 
-	if (s == NULL || gauge_pulse(c->door->gauge, s, &p, e) != 0)
+	if (s == NULL || gauge_pulse(c->door->gauge, s, &p, e) != 0 || front_keys(s, take_key, &ring, e) != 0)
 		return -1;
 	buf_str(b, "{\"software\":\"at-rund\"");
 	add(b, "version", AT_RUND_VERSION);
 	add(b, "did", conf->did);
 	add(b, "handle", conf->handle);
+	add(b, "operator", conf->operator != NULL ? conf->operator : conf->did);
 	add(b, "contact", conf->contact);
+	buf_str(b, ",\"keys\":{");
+	add_keys(b, "secrets", &ring, true);
+	buf_char(b, ',');
+	add_keys(b, "receipts", &ring, false);
+	buf_char(b, '}');
 	add(b, "isolation", conf->isolation);
 	add(b, "collection", conf->atproto.collection);
 	buf_str(b, ",\"runtimes\":");

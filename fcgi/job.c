@@ -15,6 +15,7 @@
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/store_front.h"
+#include "lib/store_secret.h"
 #include "lib/utf8.h"
 
 #define WAIT_MAX_S 25
@@ -126,6 +127,18 @@ add_error(struct buf *b, const struct front_view *v)
 	buf_fmt(b, ",\"errorStatus\":%d", reply_status(e.kind, err_name(&e)));
 }
 
+/* What the runner signed, if the caller asked for that: of a stream it could not come with the answer's head. */
+static void
+add_receipt(struct call *c, const struct front_view *v, struct buf *b)
+{
+	struct err e = ERR_INIT;
+	struct store *s = v->outcome == OUTCOME_OK && v->has_result ? waiter_store(c->waiter, &e) : NULL;
+	char *text = s != NULL ? front_receipt(s, v->id.row, &e) : NULL;
+
+	add_text(b, "receipt", text);
+	free(text);
+}
+
 static void
 print_job(struct call *c, const struct front_view *v, struct buf *b)
 {
@@ -155,6 +168,7 @@ print_job(struct call *c, const struct front_view *v, struct buf *b)
 	add_error(b, v);
 	if (v->has_result)
 		add_result(b, v, where.data);
+	add_receipt(c, v, b);
 	buf_str(b, "}\n");
 	buf_clear(&where);
 }

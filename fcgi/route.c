@@ -25,6 +25,7 @@ static const struct route routes[] = {
 	{ "describeRunner", "xrpc/dev.at-run.describeRunner", "GET HEAD", false, card_describe },
 	{ "job", "job/*", "GET HEAD", false, job_page },
 	{ "result", "job/*/result", "GET HEAD", false, job_result },
+	{ "did", ".well-known/did.json", "GET HEAD", false, card_did },
 	{ "health", "health", "GET HEAD", false, card_health },
 	{ "ready", "ready", "GET HEAD", false, card_ready },
 	{ "home", "", "GET HEAD", false, card_home },

@@ -49,7 +49,7 @@ handler_fn invoke_bundle, invoke_xrpc;
 /* job.c */
 handler_fn job_get, job_cancel, job_list, job_page, job_result;
 /* card.c */
-handler_fn card_home, card_describe, card_health, card_ready;
+handler_fn card_home, card_describe, card_did, card_health, card_ready;
 
 struct route {
 	const char *name;    /* in the access line */

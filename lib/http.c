@@ -38,6 +38,7 @@ struct call {
 	const struct http_policy *policy;
 	const struct http_limits *limits;
 	const char *host;
+	const char *json, *bearer; /* NULL: a GET, nobody's */
 	http_sink *sink;
 	void *arg;
 	struct http_reply *reply;
@@ -259,6 +260,8 @@ set_options(struct call *c, const char *url, struct curl_slist *headers, char *w
 	curl_easy_setopt(u, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(u, CURLOPT_WRITEDATA, c);
 	curl_easy_setopt(u, CURLOPT_ERRORBUFFER, why);
+	if (c->json != NULL)
+		curl_easy_setopt(u, CURLOPT_POSTFIELDS, c->json);
 }
 
 static int
@@ -320,6 +323,19 @@ is_redirect(int status)
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+static struct curl_slist *
+add_bearer(const struct call *c, struct curl_slist *headers)
+{
+	char *line;
+
+	if (c->bearer == NULL)
+		return headers;
+	line = mem_fmt("Authorization: Bearer %s", c->bearer);
+	headers = curl_slist_append(headers, line);
+	free(line);
+	return headers;
+}
+
 /* One request.  *next: where it redirects to, allocated, or NULL. */
 static int
 once(struct http *h, struct call *c, const char *url, const char *accept, int64_t whole_end, char **next)
@@ -336,6 +352,9 @@ once(struct http *h, struct call *c, const char *url, const char *accept, int64_
 	c->host = host;
 	snprintf(line, sizeof line, "Accept: %s", accept);
 	headers = curl_slist_append(NULL, line);
+	if (c->json != NULL)
+		headers = curl_slist_append(headers, "Content-Type: application/json");
+	headers = add_bearer(c, headers);
 	set_options(c, url, headers, why);
 	curl_multi_add_handle(h->multi, c->easy);
 	if (run(h, c, clock_mono_ms(), whole_end, &code) != 0 || explain(c, code, why) != 0)
@@ -417,6 +436,25 @@ http_get_buf(struct http *h, const struct http_policy *policy, const char *url, 
 	buf_room(body, 0);
 	buf_reset(body);
 	return http_get(h, policy, url, accept, limits, to_buf, body, reply, e);
+}
+
+int
+http_post_json(struct http *h, const struct http_policy *policy, const char *url, const char *bearer, const char *json,
+    const struct http_limits *limits, struct buf *body, struct http_reply *reply, struct err *e)
+{
+	struct http_limits own = *limits;
+	struct err none = ERR_INIT;
+	struct call c = { .easy = h->easy, .policy = policy, .limits = &own, .json = json, .bearer = bearer, .sink = to_buf,
+		.arg = body, .reply = reply, .e = e != NULL ? e : &none };
+	char *next = NULL;
+
+	own.redirects = 0; /* what is sent is for this server alone */
+	buf_room(body, 0);
+	buf_reset(body);
+	reply->status = 0;
+	reply->bytes = 0;
+	buf_reset(&reply->refusal);
+	return once(h, &c, url, "application/json", clock_mono_ms() + limits->total_ms, &next);
 }
 
 void

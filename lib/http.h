@@ -54,6 +54,10 @@ int http_get(struct http *h, const struct http_policy *policy, const char *url, 
 int http_get_buf(struct http *h, const struct http_policy *policy, const char *url, const char *accept,
     const struct http_limits *limits, struct buf *body, struct http_reply *reply, struct err *e);
 
+/* POSTs JSON to a server of ours, as whoever the bearer token is of (NULL: nobody).  Nothing is redirected. */
+int http_post_json(struct http *h, const struct http_policy *policy, const char *url, const char *bearer, const char *json,
+    const struct http_limits *limits, struct buf *body, struct http_reply *reply, struct err *e);
+
 /* Would http_get try this URL at all (scheme, port, no user, no bare address)?  The host comes back in host[256]. */
 int http_url_check(const struct http_policy *policy, const char *url, char host[256], struct err *e);
 /* Appends s percent-encoded for a query or a path segment. */

@@ -175,7 +175,8 @@ work_redrive(struct store *s, const struct work_failed *f, int64_t *after, int64
 static int
 drop_job(struct store *s, int64_t row, struct err *e)
 {
-	static const enum sql which[] = { SQL_WORK_PURGE_REQUEST, SQL_WORK_PURGE_RESULT, SQL_WORK_PURGE_CHUNK, SQL_WORK_PURGE_LOG,
+	static const enum sql which[] = { SQL_WORK_PURGE_REQUEST, SQL_WORK_PURGE_RESULT, SQL_WORK_PURGE_CHUNK, SQL_WORK_PURGE_RECEIPT,
+		SQL_WORK_PURGE_LOG,
 		SQL_WORK_PURGE_ATTEMPT, SQL_WORK_PURGE_JOB };
 	size_t i;
 

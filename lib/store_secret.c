@@ -105,6 +105,34 @@ work_sealed_get(struct store *s, const char *did, const char *bundle, char **cid
 }
 
 int
+work_receipt_put(struct store *s, int64_t row, const char *text, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_RECEIPT_PUT, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_RECEIPT_PUT_JOB, row);
+	bind_text(q, WORK_RECEIPT_PUT_TEXT, text);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+char *
+front_receipt(struct store *s, int64_t row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_RECEIPT, e);
+	char *text = NULL;
+
+	if (q == NULL)
+		return NULL;
+	bind_int(q, FRONT_RECEIPT_JOB, row);
+	if (store_row(s, q, e) == 1) {
+		text = take_text(q, 0);
+		store_done(q);
+	}
+	return text;
+}
+
+int
 front_keys(struct store *s, void (*fn)(void *arg, const struct store_key *k), void *arg, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_FRONT_KEYS, e);

@@ -1,6 +1,6 @@
 /*
- * The runner's public keys and authors' sealed boxes in the ledger (the tables runner_key and sealed).  Nothing secret: what
- * opens a box lies in keys/, which only the keeper reads.
+ * The runner's public keys, authors' sealed boxes and receipts in the ledger (the tables runner_key, sealed, receipt).  Nothing
+ * secret: what opens a box lies in keys/, which only the keeper reads.
  */
 #ifndef LIB_STORE_SECRET_H
 #define LIB_STORE_SECRET_H
@@ -31,8 +31,13 @@ int work_sealed_put(struct store *s, const char *did, const char *bundle, const 
 /* Both allocated; ERR_NOTFOUND. */
 int work_sealed_get(struct store *s, const char *did, const char *bundle, char **cid, char **record_json, struct err *e);
 
+/* The receipt of a job that ends with this transaction. */
+int work_receipt_put(struct store *s, int64_t row, const char *text, struct err *e);
+
 /* --- the door --- */
 
+/* Allocated; NULL when there is none. */
+char *front_receipt(struct store *s, int64_t row, struct err *e);
 /* The newest first, those for secrets before those for receipts. */
 int front_keys(struct store *s, void (*fn)(void *arg, const struct store_key *k), void *arg, struct err *e);
 

@@ -85,6 +85,8 @@ add_header(struct buf *out, const cJSON *pair, size_t i, struct err *e)
 		return err_set(e, ERR_INPUT, "header %s has a value that HTTP does not allow", name->valuestring);
 	for (p = name->valuestring; *p != '\0'; p++)
 		*p = (char)tolower((unsigned char)*p);
+	if (strncmp(name->valuestring, "at-run-", 7) == 0)
+		return 0; /* these are the runner's own */
 	if (out->len > 1)
 		buf_char(out, ',');
 	buf_char(out, '[');

@@ -19,6 +19,7 @@
 #include "scheduler/exits.h"
 #include "scheduler/instance.h"
 #include "scheduler/place.h"
+#include "scheduler/receipts.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
 #include "scheduler/vault.h"
@@ -137,6 +138,7 @@ on_body(struct instance *i, struct job *j, const char *p, size_t n)
 		finish(j);
 		return;
 	}
+	receipts_body(j, p, n);
 	buf_add(&j->body, p, n);
 	turn_touch(&shop.turn, j);
 }
@@ -145,8 +147,13 @@ static void
 on_finished(struct instance *i, struct job *j)
 {
 	(void)i;
-	if (j->outcome != OUTCOME_NONE)
-		return;
+	if (j->outcome == OUTCOME_NONE && !receipts_end(j))
+		events_done(j);
+}
+
+void
+events_done(struct job *j)
+{
 	turn_job_end(j, OUTCOME_OK, NULL);
 	finish(j);
 }
@@ -284,7 +291,8 @@ events_stop(struct job *j, enum job_outcome outcome, const struct err *why, int6
 		retry_or_end(j, outcome, why);
 	else if (!shop.draining || outcome != OUTCOME_KILLED || !retry_put_back(j, why))
 		turn_job_end(j, outcome, why);
-	instance_abandon(j->instance, j, grace_ms, why->text);
+	if (!receipts_pending(j))
+		instance_abandon(j->instance, j, grace_ms, why->text);
 	finish(j);
 }
 
@@ -349,7 +357,7 @@ on_spent(void *arg, int64_t number, const char *job, const struct err *why)
 	for (i = 0; i < shop.running.n; i++) {
 		struct job *j = shop.running.item[i];
 
-		if (j->w.id.row == id.row && j->started && instance_number(j->instance) == number) {
+		if (j->w.id.row == id.row && j->started && j->instance != NULL && instance_number(j->instance) == number) {
 			events_stop(j, OUTCOME_KILLED, why, EVENTS_GRACE_MS);
 			return;
 		}

@@ -26,5 +26,7 @@ void events_blank(struct instance *i);
 void events_stop(struct job *j, enum job_outcome outcome, const struct err *why, int64_t grace_ms);
 /* A timer's: arg is the job, its time is over. */
 void events_deadline(void *arg);
+/* The call has ended well, and nothing is left to be waited for. */
+void events_done(struct job *j);
 
 #endif

@@ -18,6 +18,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/events.h"
 #include "scheduler/instance.h"
+#include "scheduler/receipts.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
 
@@ -209,6 +210,8 @@ on_record(void *arg)
 	for (i = 0; i < shop.running.n; i++) {
 		struct job *j = shop.running.item[i];
 
+		if (receipts_pending(j))
+			continue;
 		if (j->light && j->started_us < old)
 			turn_touch(&shop.turn, j);
 		else if (j->light)
@@ -236,6 +239,7 @@ after_start(struct job *j)
 	running_add(j);
 	if (j->light && shop.record.at == 0)
 		loop_after(&shop.record, RECORD_MS, on_record, NULL);
+	receipts_begin(j);
 	forget_request(j);
 	instance_flush(j->instance);
 	log_debug("job started", "job=%s instance=%lld", id_of(j), (long long)instance_ledger_id(j->instance));
@@ -249,7 +253,8 @@ after_touch(struct job *j)
 	j->touched = j->light = false;
 	if (j->void_ && !ended && !j->again) {
 		/* Somebody else settled it (front_lapse): what runs is nobody's any more. */
-		instance_abandon(j->instance, j, EVENTS_GRACE_MS, "its job was settled by another");
+		if (!receipts_pending(j))
+			instance_abandon(j->instance, j, EVENTS_GRACE_MS, "its job was settled by another");
 		ended = true;
 	}
 	if (j->again && !j->void_) {

@@ -12,6 +12,7 @@
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
 #include "scheduler/instance.h"
+#include "scheduler/receipts.h"
 
 struct job *
 turn_job_new(struct work_job *w)
@@ -33,6 +34,7 @@ turn_job_free(struct job *j)
 	code_unref(j->code);
 	free(j->headers_json);
 	buf_clear(&j->body);
+	receipts_free(j->receipt);
 	free(j->err);
 	free(j);
 }
@@ -108,6 +110,19 @@ clean_text(const char *s, size_t *n)
 	}
 	*n = b.len;
 	return buf_take(&b);
+}
+
+void
+turn_untouch(struct turn *t, struct job *j)
+{
+	size_t i;
+
+	for (i = 0; i < t->touched.n && j->touched; i++) {
+		if (t->touched.item[i] != j)
+			continue;
+		t->touched.item[i] = t->touched.item[--t->touched.n];
+		j->touched = false;
+	}
 }
 
 void
@@ -263,11 +278,17 @@ write_drop(struct store *s, struct job *j, int64_t now, struct err *e)
 	return work_drop(s, j->w.id.row, &end, now, e);
 }
 
+static int64_t
+ledger_instance(const struct job *j)
+{
+	return j->instance != NULL ? instance_ledger_id(j->instance) : j->instance_id;
+}
+
 static int
 write_start(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	j->lease = j->w.lease; /* a turn may be written again */
-	return work_start(s, j->w.id.row, t->run, instance_ledger_id(j->instance), j->start, t->lease_until(j), now,
+	return work_start(s, j->w.id.row, t->run, ledger_instance(j), j->start, t->lease_until(j), now,
 	    &j->lease, e);
 }
 
@@ -296,7 +317,7 @@ static int
 write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_whole w = { j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code), j->timeout_ms, t->run,
-		instance_ledger_id(j->instance), now - (clock_mono_us() - j->started_us) / 1000, j->start };
+		ledger_instance(j), now - (clock_mono_us() - j->started_us) / 1000, j->start };
 	struct work_end end;
 	int n;
 
@@ -312,7 +333,7 @@ write_light(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 static int
 write_attempt(const struct turn *t, struct store *s, const struct job *j, int64_t now, struct err *e)
 {
-	struct work_attempt a = { j->w.attempt, t->run, instance_ledger_id(j->instance),
+	struct work_attempt a = { j->w.attempt, t->run, ledger_instance(j),
 		now - (clock_mono_us() - j->started_us) / 1000, now, j->again ? j->again_at : 0,
 		j->again ? j->tried : j->outcome, j->err != NULL ? err_name(j->err) : NULL,
 		j->err != NULL ? j->err->text : NULL };
@@ -340,6 +361,9 @@ write_touch(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 	if (changed == 1 && j->outcome != OUTCOME_NONE && j->w.attempt > 1 && write_attempt(t, s, j, now, e) != 0)
 		return -1;
 	if (changed == 1 && write_answer(s, j, j->outcome != OUTCOME_NONE, e) < 0)
+		return -1;
+	if (changed == 1 && j->outcome == OUTCOME_OK && receipts_text(j) != NULL &&
+	    work_receipt_put(s, j->w.id.row, receipts_text(j), e) != 0)
 		return -1;
 	return changed;
 }

@@ -18,6 +18,7 @@
 
 struct code;
 struct instance;
+struct receipt_draft;
 struct store;
 struct turn;
 struct wait_lane;
@@ -47,6 +48,7 @@ struct job {
 
 	/* running */
 	struct instance *instance;
+	int64_t instance_id; /* of the ledger, once the job has let go of it */
 	uint32_t call;
 	int64_t lease;
 	enum job_start start;
@@ -60,6 +62,7 @@ struct job {
 	struct buf body;     /* came in this turn */
 	int64_t seq, received, logged;
 	bool log_cut;
+	struct receipt_draft *receipt; /* NULL: nobody asked for one */
 
 	/* the end */
 	enum job_outcome outcome; /* OUTCOME_NONE: not yet */
@@ -120,6 +123,8 @@ void turn_admit(struct turn *t, struct job *j);
 void turn_drop(struct turn *t, struct job *j);  /* queued or admitted → its end */
 void turn_start(struct turn *t, struct job *j); /* admitted → running */
 void turn_touch(struct turn *t, struct job *j); /* a running job has new bytes or its end, or goes back (again) */
+/* Not in this turn after all: nobody is to see what was said of it. */
+void turn_untouch(struct turn *t, struct job *j);
 
 void turn_log(struct turn *t, int64_t row, int64_t instance, const char *level, const char *source, const char *text,
     size_t n);

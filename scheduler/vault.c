@@ -22,6 +22,7 @@
 #include "scheduler/keep.h"
 #include "scheduler/keeper.h"
 #include "scheduler/place.h"
+#include "scheduler/receipts.h"
 #include "scheduler/shop.h"
 
 #define REFUSED_MS 3000 /* a box that cannot be used is not tried again so soon */
@@ -165,7 +166,7 @@ on_keys(void *arg, const struct keeper_key *keys, size_t n)
 	free(rows);
 }
 
-static const struct keep_events keep_says = { .keys = on_keys, .opened = on_opened, .signed_ = NULL };
+static const struct keep_events keep_says = { .keys = on_keys, .opened = on_opened, .signed_ = receipts_signed };
 
 /* --- secrets that are no more --- */
 

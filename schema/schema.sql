@@ -167,6 +167,12 @@ CREATE TABLE token (
 ) STRICT;
 CREATE INDEX token_until ON token (until_at);
 
+-- Receipts for calls that asked for one (lib/receipt.h), as the keeper signed them.  Dropped with the job.
+CREATE TABLE receipt (
+  job  INTEGER PRIMARY KEY,
+  text TEXT    NOT NULL
+) STRICT;
+
 -- What handlers print.  job NULL: while an instance loaded a bundle.
 CREATE TABLE log (
   id       INTEGER PRIMARY KEY,

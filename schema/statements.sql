@@ -357,6 +357,9 @@ DELETE FROM result WHERE job = :row;
 -- name: work_purge_chunk
 DELETE FROM chunk WHERE job = :row;
 
+-- name: work_purge_receipt
+DELETE FROM receipt WHERE job = :row;
+
 -- name: work_purge_log
 DELETE FROM log WHERE job = :row;
 
@@ -526,6 +529,9 @@ DELETE FROM result WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 
 
 -- name: work_prune_chunk
 DELETE FROM chunk WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
+-- name: work_prune_receipt
+DELETE FROM receipt WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
 -- name: work_prune_log_of
 DELETE FROM log WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
@@ -730,3 +736,9 @@ DELETE FROM sealed WHERE did = :did AND bundle = :bundle;
 
 -- name: work_sealed_get
 SELECT cid, record_json FROM sealed WHERE did = :did AND bundle = :bundle;
+
+-- name: work_receipt_put
+INSERT INTO receipt (job, text) VALUES (:job, :text);
+
+-- name: front_receipt
+SELECT text FROM receipt WHERE job = :job;

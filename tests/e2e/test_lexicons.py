@@ -33,6 +33,13 @@ SECRETS = [(SEALED, True), (dict(SEALED, later=1), True), (dict(SEALED, box={'$b
            (dict(SEALED, bundle=''), False), ({k: v for k, v in SEALED.items() if k != 'box'}, False)]
 
 
+ANNOUNCED = {'$type': 'dev.at-run.runner', 'service': 'did:web:runner.example.com#at_run', 'url': 'https://runner.example.com',
+             'runtimes': ['application/javascript+node'], 'isolation': 'sandbox', 'publicKey': 'z6LS' + '1' * 44,
+             'signingKey': 'z6Mk' + '1' * 44, 'contact': 'me', 'createdAt': '2026-01-01T00:00:00Z'}
+RUNNERS = [(ANNOUNCED, True), (dict(ANNOUNCED, signingKey=1), False), (dict(ANNOUNCED, url='here'), False),
+           (dict(ANNOUNCED, runtimes='node'), False), ({k: v for k, v in ANNOUNCED.items() if k != 'service'}, False)]
+
+
 def ask(cases):
     found = pds_node()
     if not found or not os.path.isdir(os.path.join(found[1], '@atproto', 'lexicon')):
@@ -50,14 +57,14 @@ def valid():
 
 
 def records():
-    got = ask([{'record': r, 'valid': ok} for r, ok in BUNDLES + SECRETS])
-    for (record, ok), answer in zip(BUNDLES + SECRETS, got['answers']):
+    got = ask([{'record': r, 'valid': ok} for r, ok in BUNDLES + SECRETS + RUNNERS])
+    for (record, ok), answer in zip(BUNDLES + SECRETS + RUNNERS, got['answers']):
         check(answer is None, answer, record)
 
 
 def outputs():
-    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}}
-    card = {'did': None, 'software': 'at-rund', 'version': '0', 'access': {'mode': 'open'},
+    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}, 'receipt': 'a.b.c'}
+    card = {'did': None, 'operator': 'did:plc:ewvi7nxzyoun6zhxrhs64oiz', 'keys': {'secrets': ['z6LS'], 'receipts': []}, 'software': 'at-rund', 'version': '0', 'access': {'mode': 'open'},
             'runtimes': [{'name': 'node', 'mimeTypes': ['a/b'], 'wall': None}]}
     got = ask([{'record': job, 'valid': True, 'output': True, 'nsid': 'dev.at-run.getJob'},
                {'record': card, 'valid': True, 'output': True, 'nsid': 'dev.at-run.describeRunner'},
@@ -67,6 +74,6 @@ def outputs():
 
 t = Cases()
 t.run('the lexicons are lexicons', valid)
-t.run('the lexicons of a bundle and of secrets take and refuse records', records)
+t.run('the lexicons of bundle, secrets and runner take and refuse records', records)
 t.run('answers of the methods fit their lexicons', outputs)
 t.end()

@@ -1,0 +1,154 @@
+#include "scheduler/receipts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/cid.h"
+#include "lib/clock.h"
+#include "lib/conf.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/receipt.h"
+#include "scheduler/catalog.h"
+#include "scheduler/events.h"
+#include "scheduler/instance.h"
+#include "scheduler/keep.h"
+#include "scheduler/shop.h"
+
+#define TARGET_MAX 4096 /* a receipt has to fit into a header; answers to longer targets have none */
+
+struct receipt_draft {
+	struct receipt r;
+	struct cid_hash response;
+	bool pending;
+	char *text;
+};
+
+/* In JSON a quote inside of a value is written \", so this can be nothing but the header. */
+static bool
+asked(const struct job *j)
+{
+	return strstr(j->w.headers_json, "[\"at-run-receipt\",\"1\"]") != NULL;
+}
+
+/* Path and query of "https://host/path?query". */
+static const char *
+target_of(const char *url)
+{
+	const char *host = strstr(url, "://"), *path = host != NULL ? strchr(host + 3, '/') : NULL;
+
+	return path != NULL ? path : "/";
+}
+
+void
+receipts_begin(struct job *j)
+{
+	char text[CID_TEXT + 1];
+	struct receipt_draft *d;
+	struct cid c;
+
+	if (j->w.headers_json == NULL || !asked(j) || shop.conf->did == NULL || strlen(target_of(j->w.url)) > TARGET_MAX)
+		return;
+	receipts_free(j->receipt);
+	d = j->receipt = mem_alloc(sizeof *d);
+	cid_of_bytes(&c, CID_RAW, j->w.body_bytes > 0 ? j->w.body : "", j->w.body_bytes);
+	cid_print(&c, text);
+	d->r = (struct receipt){ .runner = mem_str(shop.conf->did), .job = mem_fmt("%lld", (long long)j->w.id.row),
+		.bundle = mem_fmt("at://%s/%s/%s", j->code->did, shop.conf->atproto.collection, j->code->name),
+		.cid = mem_str(j->code->cid), .caller = mem_str(j->w.caller), .method = mem_str(j->w.method),
+		.target = mem_str(target_of(j->w.url)), .request = mem_str(text), .created_at = j->w.created_at };
+	cid_hash_init(&d->response);
+}
+
+/* Whoever asked with HEAD gets no body, whatever the handler says. */
+void
+receipts_body(struct job *j, const void *p, size_t n)
+{
+	if (j->receipt != NULL && strcmp(j->receipt->r.method, "HEAD") != 0)
+		cid_hash_update(&j->receipt->response, p, n);
+}
+
+bool
+receipts_end(struct job *j)
+{
+	struct receipt_draft *d = j->receipt;
+	int64_t now = clock_wall_ms();
+	char text[CID_TEXT + 1];
+	struct cid c;
+
+	if (d == NULL || !j->has_head)
+		return false;
+	cid_hash_final(&d->response, CID_RAW, &c);
+	cid_print(&c, text);
+	d->r.response = mem_str(text);
+	d->r.status = j->status;
+	d->r.streamed = j->streamed;
+	d->r.started_at = now - (clock_mono_us() - j->started_us) / 1000;
+	d->r.done_at = now;
+	d->pending = true;
+	/* What was told to nobody yet stays so: an answer that is whole goes out whole. */
+	if (!j->streamed)
+		turn_untouch(&shop.turn, j);
+	loop_stop(&j->timer);
+	j->instance_id = instance_ledger_id(j->instance);
+	j->instance = NULL;
+	keep_sign(shop.keep, j->w.id.row, &d->r);
+	return true;
+}
+
+bool
+receipts_pending(const struct job *j)
+{
+	return j->receipt != NULL && j->receipt->pending;
+}
+
+const char *
+receipts_text(const struct job *j)
+{
+	return j->receipt != NULL ? j->receipt->text : NULL;
+}
+
+/* One more pair at the end of [["name","value"],...]. */
+static void
+add_header(struct job *j, const char *value)
+{
+	struct buf b = BUF_INIT;
+	size_t n = strlen(j->headers_json);
+
+	buf_add(&b, j->headers_json, n - 1);
+	buf_fmt(&b, "%s[\"at-run-receipt\",\"%s\"]]", n > 2 ? "," : "", value);
+	free(j->headers_json);
+	j->headers_json = buf_take(&b);
+}
+
+void
+receipts_signed(void *arg, int64_t row, const char *receipt, const struct err *why)
+{
+	struct job *j = NULL;
+	size_t i;
+
+	(void)arg;
+	for (i = 0; i < shop.running.n && j == NULL; i++)
+		if (shop.running.item[i]->w.id.row == row && receipts_pending(shop.running.item[i]))
+			j = shop.running.item[i];
+	if (j == NULL || j->outcome != OUTCOME_NONE)
+		return; /* it was cancelled meanwhile */
+	if (why != NULL)
+		log_warn("no receipt", "job=%lld why=%s", (long long)row, log_q(why->text));
+	else
+		j->receipt->text = mem_str(receipt);
+	if (why == NULL && !j->streamed)
+		add_header(j, receipt);
+	events_done(j);
+}
+
+void
+receipts_free(struct receipt_draft *d)
+{
+	if (d == NULL)
+		return;
+	receipt_clear(&d->r);
+	free(d->text);
+	free(d);
+}
