@@ -80,6 +80,8 @@ struct backend { /* all required */
 	bool closed;
 	/* 0, or why this wall cannot stand here. */
 	int (*probe)(const struct conf *c, struct err *e);
+	/* Of one whose probe said 0, for people: what it is made of here, "bubblewrap 0.8.0".  May run commands. */
+	void (*describe)(const struct conf *c, struct buf *out);
 	/* 0, or why this runtime cannot run behind it: its program is not installed, its image not built. */
 	int (*fits)(const struct conf *c, const struct runtime *r, struct err *e);
 	int (*plan)(const struct conf *c, const struct task *t, struct plan *p, struct err *e);

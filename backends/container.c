@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -501,6 +502,32 @@ use_runtime(struct engine *x, const char *name)
 	return x->runtime != NULL;
 }
 
+static const char *
+user_name(void)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	return pw != NULL ? pw->pw_name : "USER";
+}
+
+/* Does /etc/subuid say "USER:" or "UID:"? */
+static bool
+has_subordinate_ids(void)
+{
+	char line[256], uid[24];
+	const char *name = user_name();
+	FILE *f = fopen("/etc/subuid", "re");
+	bool has = false;
+
+	snprintf(uid, sizeof uid, "%u:", (unsigned)geteuid());
+	while (f != NULL && !has && fgets(line, sizeof line, f) != NULL)
+		has = (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':') ||
+		    strncmp(line, uid, strlen(uid)) == 0;
+	if (f != NULL)
+		fclose(f);
+	return has;
+}
+
 static int
 try_all(const struct conf *c, struct engine *x, const struct image *m, const char *gate, struct err *e)
 {
@@ -519,6 +546,9 @@ try_all(const struct conf *c, struct engine *x, const struct image *m, const cha
 				return 0;
 		}
 	}
+	if (x->rootless && !has_subordinate_ids())
+		return err_set(e, ERR_DENIED, "podman of an ordinary user needs user ids to give away: usermod --add-subuids "
+		    "100000-165535 --add-subgids 100000-165535 %s", user_name());
 	return err_wrap(e, "%s", engine_name(x));
 }
 
@@ -544,10 +574,29 @@ container_probe(const struct conf *c, struct err *e)
 	return rc;
 }
 
+/* "podman version 4.3.1, runc, memory and processes bounded by cgroup" */
+static void
+container_describe(const struct conf *c, struct buf *out)
+{
+	const char *const version[] = { "--version", NULL };
+	const char *name = engine.runtime != NULL ? strrchr(engine.runtime, '/') : NULL;
+	struct buf said = BUF_INIT;
+
+	(void)c;
+	if (engine_run(&engine, version, PROBE_MS, &said, NULL) == 0 && said.len > 0)
+		buf_fmt(out, "%.*s, ", (int)strcspn(said.data, "\n"), said.data);
+	if (engine.runtime != NULL)
+		buf_fmt(out, "%s, ", name != NULL ? name + 1 : engine.runtime);
+	buf_fmt(out, "%s%s", engine.rootless ? "of an ordinary user, " : "", engine.cgroups ?
+	    "memory and processes bounded by cgroup" : "without cgroups: memory and processes are bounded by looking");
+	buf_clear(&said);
+}
+
 const struct backend backend_container = {
 	.name = "container",
 	.closed = true,
 	.probe = container_probe,
+	.describe = container_describe,
 	.fits = container_fits,
 	.plan = container_plan,
 	.key = container_key,

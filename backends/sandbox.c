@@ -490,10 +490,25 @@ out:
 	return rc;
 }
 
+/* "bubblewrap 0.8.0" */
+static void
+sandbox_describe(const struct conf *c, struct buf *out)
+{
+	const char *const argv[] = { "bwrap", "--version", NULL };
+	struct buf said = BUF_INIT;
+
+	(void)c;
+	if (child_run(argv, PROBE_MS, PROBE_OUT, &said, NULL) == 0 && said.len > 0)
+		buf_fmt(out, "%.*s, ", (int)strcspn(said.data, "\n"), said.data);
+	buf_str(out, geteuid() == 0 ? "as root: better as an ordinary user, it needs no rights" : "without any rights");
+	buf_clear(&said);
+}
+
 const struct backend backend_sandbox = {
 	.name = "sandbox",
 	.closed = true,
 	.probe = sandbox_probe,
+	.describe = sandbox_describe,
 	.fits = parts_fits_host,
 	.plan = sandbox_plan,
 	.key = sandbox_key,

@@ -92,6 +92,7 @@ int64_t cli_job_row(const struct cli *c, const char *word);
 int cmd_init(struct cli *c);
 int cmd_serve(struct cli *c);
 int cmd_build(struct cli *c);
+int cmd_doctor(struct cli *c);
 int cmd_runtime_list(struct cli *c);
 int cmd_pool_status(struct cli *c);
 int cmd_pool_warm(struct cli *c);

@@ -38,6 +38,8 @@ const struct command cli_commands[] = {
 	    "at-rund build --force\n",
 	    "--runtime NAME   of this runtime only\n"
 	    "--force          also what is there already: newer packages come in\n", cmd_build },
+	{ "doctor", "", 0, 0, "", "what works here, what does not, and the command that mends it",
+	    "at-rund doctor\nat-rund doctor --json\n", NULL, cmd_doctor },
 	{ "runtime list", "", 0, 0, "", "the runtimes: what they run, their version, what is missing",
 	    "at-rund runtime list\n", NULL, cmd_runtime_list },
 	{ "pool status", "", 0, 0, "", "the instances that live", "at-rund pool status\n", NULL, cmd_pool_status },

@@ -148,7 +148,8 @@ follow(int pidfd, int out, int err, int64_t deadline, size_t max, struct buf *to
 static int
 judge(int status, const struct buf *complaint, struct err *e)
 {
-	const char *text = complaint->len > 0 ? complaint->data : "";
+	const char *all = complaint->len > 0 ? complaint->data : "", *error = strstr(all, "\nError: ");
+	const char *text = error != NULL ? error + 1 : all; /* what comes before is warnings */
 	int line = (int)strcspn(text, "\n");
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
