@@ -70,5 +70,16 @@ cmd_pool_warm(struct cli *c)
 int
 cmd_pool_drain(struct cli *c)
 {
-	return leave(c, "drain", "{}");
+	struct buf args = BUF_INIT;
+	int code;
+
+	buf_char(&args, '{');
+	if (c->args > 0) {
+		buf_str(&args, "\"runtime\":");
+		buf_json_str(&args, c->arg[0]);
+	}
+	buf_char(&args, '}');
+	code = leave(c, "drain", args.data);
+	buf_clear(&args);
+	return code;
 }

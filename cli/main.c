@@ -45,7 +45,8 @@ const struct command cli_commands[] = {
 	{ "pool status", "", 0, 0, "", "the instances that live", "at-rund pool status\n", NULL, cmd_pool_status },
 	{ "pool warm", "[RUNTIME] [N]", 0, 2, "", "keep blank instances ready",
 	    "at-rund pool warm\nat-rund pool warm deno 2\n", NULL, cmd_pool_warm },
-	{ "pool drain", "", 0, 0, "", "end the instances, each when its calls are done", "at-rund pool drain\n", NULL,
+	{ "pool drain", "[RUNTIME]", 0, 1, "", "end the instances, each when its calls are done",
+	    "at-rund pool drain\nat-rund pool drain python\n", NULL,
 	    cmd_pool_drain },
 	{ "job list", "", 0, 0, "state= author= bundle= limit=", "jobs, the newest first",
 	    "at-rund job list\n"

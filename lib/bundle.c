@@ -370,6 +370,18 @@ read_bounds(const cJSON *tree, struct bundle *b, struct err *e)
 }
 
 static int
+read_reuse(const cJSON *tree, struct bundle *b, struct err *e)
+{
+	const char *word = NULL;
+
+	if (json_text(tree, "reuse", 16, &word, e) != 0)
+		return -1;
+	b->fresh = word != NULL && strcmp(word, "never") == 0;
+	return word == NULL || b->fresh || strcmp(word, "auto") == 0 ? 0 :
+	    err_set(e, ERR_INPUT, "reuse must be \"auto\" or \"never\"");
+}
+
+static int
 read_secrets(const cJSON *tree, struct bundle *b, struct err *e)
 {
 	const cJSON *all = json_member(tree, "secrets"), *item;
@@ -407,7 +419,7 @@ bundle_parse(const char *json, size_t n, bool local, struct err *e)
 	else if (tree != NULL)
 		fine = read_name(tree, b, local, e) == 0 && read_code(tree, b, local, e) == 0 &&
 		    read_runtime(tree, b, e) == 0 && read_endpoints(tree, b, e) == 0 && read_bounds(tree, b, e) == 0 &&
-		    read_secrets(tree, b, e) == 0;
+		    read_reuse(tree, b, e) == 0 && read_secrets(tree, b, e) == 0;
 	cJSON_Delete(tree);
 	if (fine)
 		return b;

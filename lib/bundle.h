@@ -57,6 +57,7 @@ struct bundle {
 		int64_t request_bytes, response_bytes, log_bytes, egress_bytes;
 		int64_t concurrency; /* calls side by side over the whole runner */
 	} limits;
+	bool fresh;      /* "reuse": "never": each call gets an instance of its own */
 	struct conf_list secrets; /* names of what the author sealed for the runner; empty: none are looked for */
 	char *created_at; /* NULL: not said */
 };

@@ -68,6 +68,7 @@ struct key {
 static const char *const isolations[] = { "auto", "none", "sandbox", "container", "firecracker", NULL };
 static const char *const host_modes[] = { "open", "allowlist", "blocklist", "follows", "mutuals", "list", NULL };
 static const char *const call_modes[] = { "open", "known", "allowlist", "blocklist", "follows", "mutuals", "list", NULL };
+static const char *const reuses[] = { "auto", "never", NULL };
 static const char *const engines[] = { "auto", "podman", "docker", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
@@ -152,6 +153,9 @@ static const struct key keys[] = {
 	NUMBER("pool", "per_bundle", T_INT, pool.per_bundle, "4", 1, 65536, "instances of one bundle", NULL),
 	NUMBER("pool", "idle", T_DURATION, pool.idle, "5m", 1, 365 * DAY, "how long a warm instance waits for a call", NULL),
 	NUMBER("pool", "calls", T_INT, pool.calls, "0", 0, INT64_C(1) << 40, "calls an instance serves; 0: any number", NULL),
+	WORD("pool", "reuse", pool.reuse, "auto", reuses, "never: each call gets an instance of its own, which ends with it", NULL),
+	NUMBER("pool", "spare", T_SIZE, pool.spare, "64M", 0, 1024 * GIB,
+	    "memory of the machine that stays free: below it idle instances end; 0: nobody looks", NULL),
 
 	TEXT("observability", "otlp_endpoint", T_URL, observability.otlp_endpoint, NULL,
 	    "where traces and metrics go: an OTLP/HTTP collector", NULL),

@@ -72,6 +72,8 @@ struct conf {
 		int64_t per_bundle;     /* 4 instances of one bundle */
 		int64_t idle;           /* 300s until a warm instance goes */
 		int64_t calls;          /* 0: no limit of calls an instance serves */
+		char *reuse;            /* auto, never */
+		int64_t spare;          /* 64M of the machine's memory; 0: nobody looks */
 	} pool;
 
 	struct { char *otlp_endpoint, *log_format, *level; } observability;

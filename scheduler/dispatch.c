@@ -184,17 +184,6 @@ refresh_instances(void)
 	}
 }
 
-static void
-end_idle(void)
-{
-	struct pool_entry *x;
-
-	while ((x = pool_idle(&shop.pool, loop_now_ms(), shop.conf->pool.idle)) != NULL) {
-		x->state = INSTANCE_ENDING;
-		instance_stop(x->instance, "idle longer than pool.idle");
-	}
-}
-
 /* A few old rows at a time. */
 static void
 keep_house(void)
@@ -236,7 +225,7 @@ on_tick(void *arg)
 	if (shop.ticks % TIDY_TICKS == 0)
 		catalog_tidy(shop.catalog);
 	graph_tick(shop.graph);
-	end_idle();
+	place_shrink();
 	keep_house();
 	loop_after(&shop.tick, TICK_MS, on_tick, NULL);
 }

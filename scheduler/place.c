@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "backends/backend.h"
-#include "backends/backend.h"
 #include "backends/runtime.h"
 #include "backends/walls.h"
+#include "lib/bundle.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/store.h"
@@ -17,6 +17,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/events.h"
 #include "scheduler/instance.h"
+#include "scheduler/pressure.h"
 #include "scheduler/shop.h"
 
 #define SLICE_MS       500    /* a bound instance is not taken from a busy bundle earlier */
@@ -34,6 +35,13 @@ start_kind(const struct instance *i)
 	return instance_was_blank(i) ? START_BLANK : START_COLD;
 }
 
+/* Each call gets an instance of its own. */
+static bool
+is_fresh(const struct code *code)
+{
+	return strcmp(shop.conf->pool.reuse, "never") == 0 || (code != NULL && code->bundle->fresh);
+}
+
 /* The place is taken in the pool's line at once; the CALL leaves after the commit. */
 static void
 start(struct job *j, struct pool_entry *x)
@@ -42,6 +50,8 @@ start(struct job *j, struct pool_entry *x)
 	j->start = start_kind(x->instance);
 	x->free_places--;
 	x->busy++;
+	if (is_fresh(x->code))
+		x->retiring = true; /* from now on: another call of this turn must not meet it */
 	/* The budget of what was accepted is for its run; how long it may wait is another limit. */
 	if (j->w.mode == JOB_ASYNC)
 		j->deadline_ms = clock_mono_ms() + j->timeout_ms;
@@ -246,6 +256,8 @@ try_grow(void *arg, struct waiting *w)
 		shop_pump_in(code->retry_at_ms - now);
 		return false;
 	}
+	if (have > 0 && shop.short_of_memory)
+		return false; /* the next tick looks again */
 	if (have > 0 && waited < enough) {
 		shop_pump_in((enough - waited) / 1000 + 1);
 		return false;
@@ -295,6 +307,8 @@ why_retire(const struct pool_entry *x)
 	/* It would share its memory and its processor with calls that know nothing of it. */
 	if (instance_haunted(x->instance))
 		return "a handler went on after its call was cancelled";
+	if (x->retiring && x->code != NULL && x->busy == 0 && instance_calls(x->instance) > 0 && is_fresh(x->code))
+		return "it served the one call that it was for";
 	return x->retiring ? "retired" : NULL;
 }
 
@@ -334,7 +348,7 @@ place_blanks(void)
 {
 	size_t i;
 
-	if (!shop.new_blanks || shop.draining || shop.wait.n > 0)
+	if (!shop.new_blanks || shop.draining || shop.wait.n > 0 || shop.short_of_memory)
 		return;
 	shop.new_blanks = false;
 	for (i = 0; i < shop.s.runtimes->n; i++) {
@@ -346,4 +360,32 @@ place_blanks(void)
 			if (!start_instance(wall, r, NULL))
 				return;
 	}
+}
+
+static void
+end_entry(struct pool_entry *x, const char *why)
+{
+	x->state = INSTANCE_ENDING;
+	instance_stop(x->instance, why);
+}
+
+void
+place_shrink(void)
+{
+	int64_t now = loop_now_ms(), idle = shop.conf->pool.idle;
+	struct pool_entry *x;
+	size_t i;
+
+	while ((x = pool_idle(&shop.pool, now, idle)) != NULL)
+		end_entry(x, "idle longer than pool.idle");
+	for (i = 0; i < shop.s.runtimes->n; i++) {
+		const struct runtime *r = &shop.s.runtimes->item[i];
+
+		while ((x = pool_spare_blank(&shop.pool, r, wanted_blanks(r->name), now, idle)) != NULL)
+			end_entry(x, "a spare blank, idle longer than pool.idle");
+	}
+	shop.short_of_memory = shop.conf->pool.spare > 0 && pressure_is_high(shop.conf->pool.spare);
+	/* One a tick: what the first gives back shows in the next look. */
+	if (shop.short_of_memory && (x = pool_evict(&shop.pool, NULL, now, 0)) != NULL)
+		end_entry(x, "the machine is short of memory");
 }

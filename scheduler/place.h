@@ -27,4 +27,7 @@ void place_retire(void);
 /* Starts blanks up to what the config or an order wants. */
 void place_blanks(void);
 
+/* Ends what nobody needs: instances and spare blanks idle for too long, idle ones while the machine is short of memory. */
+void place_shrink(void);
+
 #endif

@@ -172,3 +172,19 @@ pool_idle(struct pool *p, int64_t now_ms, int64_t idle_ms)
 	}
 	return NULL;
 }
+
+struct pool_entry *
+pool_spare_blank(struct pool *p, const struct runtime *r, int keep, int64_t now_ms, int64_t idle_ms)
+{
+	size_t k;
+
+	if (pool_blanks(p, r) <= keep)
+		return NULL;
+	for (k = 0; k < p->n; k++) {
+		struct pool_entry *x = &p->item[k];
+
+		if (x->runtime == r && x->state == INSTANCE_BLANK && x->code == NULL && now_ms - x->used_ms >= idle_ms)
+			return x;
+	}
+	return NULL;
+}

@@ -54,6 +54,8 @@ int pool_blanks(const struct pool *p, const struct runtime *r);
  * Bound ones are left in peace for slice_ms after they were bound, so that two busy bundles do not thrash.
  */
 struct pool_entry *pool_evict(struct pool *p, const struct code *code, int64_t now_ms, int64_t slice_ms);
+/* A blank of the runtime unused for idle_ms, when there are more than `keep`. */
+struct pool_entry *pool_spare_blank(struct pool *p, const struct runtime *r, int keep, int64_t now_ms, int64_t idle_ms);
 /* An idle bound instance unused for idle_ms. */
 struct pool_entry *pool_idle(struct pool *p, int64_t now_ms, int64_t idle_ms);
 

@@ -67,6 +67,7 @@ struct shop {
 	int64_t ticks, orders_at_ms;
 	int ringer, bell;
 	bool look, rescan, orders, draining, new_blanks;
+	bool short_of_memory;          /* since the last tick: nothing is started that nobody waits for */
 	struct loop_timer tick, sweep, pump, late_orders, grace, record;
 };
 

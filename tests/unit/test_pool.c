@@ -86,3 +86,16 @@ TEST(pool_lets_the_idle_go_and_never_the_busy)
 	CHECK(pool_idle(&p, 1000, 600) == NULL);
 	CHECK(pool_idle(&p, 1100, 600) == &x[1]);
 }
+
+TEST(pool_lets_only_blanks_go_that_are_more_than_wanted_and_idle)
+{
+	struct pool_entry x[] = { blank(&node, ""), blank(&node, ""), blank(&deno, "") };
+	struct pool p = { x, 3, 3 };
+
+	x[0].used_ms = 900;
+	x[1].used_ms = 100;
+	CHECK(pool_spare_blank(&p, &node, 2, 1000, 500) == NULL);
+	CHECK(pool_spare_blank(&p, &node, 1, 1000, 500) == &x[1]);
+	CHECK(pool_spare_blank(&p, &node, 0, 1000, 950) == NULL);
+	CHECK(pool_spare_blank(&p, &deno, 0, 1000, 500) == &x[2]);
+}
