@@ -60,7 +60,7 @@ L_WORLD  = -lcurl -larchive -lsodium -lresolv
 L_PROOF  = -lcrypto -lsecp256k1
 
 O        = $(addprefix $(B)/,$(1))
-LINK     = $(CC) $(LDHARDEN) -pthread -o $@ $(filter %.o,$^)
+LINK     = $(CC) $(LDHARDEN) $(LDFLAGS) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
@@ -169,6 +169,14 @@ $(B)/schema.o: $(B)/schema.c
 $(B)/lib/store.o $(call O,$(sort $(FRONT) $(WORK))) $(B)/lib/store_desk.o \
 $(B)/tests/unit/test_store.o: | $(B)/schema.h
 
+# What knows where the rest is installed is compiled anew for another PREFIX.
+PLACES = $(PREFIX) $(LIBDIR) $(DATADIR)
+$(B)/places: FORCE
+	@mkdir -p $(B)
+	@echo '$(PLACES)' | cmp -s - $@ || echo '$(PLACES)' >$@
+$(call O,cli/place.o backends/runtime.o backends/parts.o): $(B)/places
+FORCE:
+
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
@@ -181,6 +189,9 @@ format:
 MAN1 = cli/at-rund.1
 MAN5 = cli/at-rund.conf.5 schema/at-rund.db.5
 MAN8 = backends/gate/at-rund-gate.8 scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
+
+# Below PREFIX/share, for bash, zsh and fish.
+COMPLETIONS = bash-completion/completions/at-rund zsh/site-functions/_at-rund fish/vendor_completions.d/at-rund.fish
 
 # An instance may not write beside its executor, so python would compile it anew at each start.
 PYCOMPILE = python3 -m compileall -q -f --invalidation-mode checked-hash
@@ -201,15 +212,21 @@ install: all
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,$(dir $(COMPLETIONS)))
+	$(B)/at-rund completion bash >$(DESTDIR)$(PREFIX)/share/$(word 1,$(COMPLETIONS))
+	$(B)/at-rund completion zsh >$(DESTDIR)$(PREFIX)/share/$(word 2,$(COMPLETIONS))
+	$(B)/at-rund completion fish >$(DESTDIR)$(PREFIX)/share/$(word 3,$(COMPLETIONS))
 
+# Programs and what came with them; config, homes, users and units (at-rund systemd uninstall) are the operator's.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/at-rund
 	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(MAN1))) \
 	    $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
-	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8)))
+	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
+	    $(addprefix $(DESTDIR)$(PREFIX)/share/,$(COMPLETIONS))
 
 clean:
 	rm -rf build
 
-.PHONY: all unit contract bench e2e e2e-programs check soak lint fuzz fuzz-programs format install uninstall clean
+.PHONY: FORCE all unit contract bench e2e e2e-programs check soak lint fuzz fuzz-programs format install uninstall clean

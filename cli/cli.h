@@ -40,6 +40,17 @@ struct command {
 };
 
 extern const struct command cli_commands[];
+extern const char cli_everywhere[]; /* options of all commands, as command.options */
+
+/* An entry "name=", "name|x", "name" of a list of options. */
+struct cli_spec {
+	char name[24];
+	char letter; /* or '\0' */
+	bool value;
+};
+/* Takes the next entry off a list; false at its end. */
+bool cli_next_spec(const char **p, struct cli_spec *s);
+
 /* The value of an option, "" for a switch that was given, NULL when it was not. */
 const char *cli_option(const struct cli *c, const char *name);
 
@@ -124,6 +135,7 @@ int cmd_config_show(struct cli *c);
 int cmd_version(struct cli *c);
 int cmd_web_config(struct cli *c);
 int cmd_sql(struct cli *c);
+int cmd_completion(struct cli *c);
 int cmd_backup(struct cli *c);
 int cmd_restore(struct cli *c);
 int cmd_systemd_install(struct cli *c);

@@ -176,12 +176,16 @@ const struct command cli_commands[] = {
 	    "at-rund config check\nat-rund config check ./config.toml\n", NULL, cmd_config_check },
 	{ "config show", "", 0, 0, "", "every value in force and where it came from", "at-rund config show\n", NULL,
 	    cmd_config_show },
+	{ "completion", "SHELL", 1, 1, "", "completion of commands and options for bash, zsh or fish",
+	    "at-rund completion bash > ~/.local/share/bash-completion/completions/at-rund\n"
+	    "at-rund completion zsh > ~/.zfunc/_at-rund\n"
+	    "at-rund completion fish > ~/.config/fish/completions/at-rund.fish\n", NULL, cmd_completion },
 	{ "version", "", 0, 0, "", "versions of at-rund and of what it uses", "at-rund version --json\n", NULL, cmd_version },
 	{ NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL },
 };
 
 /* Understood by every command. */
-static const char everywhere[] = "json config= home= no-color help|h version|V";
+const char cli_everywhere[] = "json config= home= no-color help|h version|V";
 
 static void
 indented(const char *lines)
@@ -267,15 +271,8 @@ cli_number(const char *word, long min, long max, int *out)
 
 /* ---- parsing ---- */
 
-/* An entry "name=", "name|x", "name" of a list of options. */
-struct spec {
-	char name[24];
-	char letter;
-	bool value;
-};
-
-static bool
-next_spec(const char **p, struct spec *s)
+bool
+cli_next_spec(const char **p, struct cli_spec *s)
 {
 	size_t n, name;
 
@@ -293,9 +290,9 @@ next_spec(const char **p, struct spec *s)
 }
 
 static bool
-find_spec(const char *list, const char *name, size_t n, char letter, struct spec *s)
+find_spec(const char *list, const char *name, size_t n, char letter, struct cli_spec *s)
 {
-	while (next_spec(&list, s)) {
+	while (cli_next_spec(&list, s)) {
 		if (letter != '\0' ? s->letter == letter : strlen(s->name) == n && memcmp(s->name, name, n) == 0)
 			return true;
 	}
@@ -305,12 +302,12 @@ find_spec(const char *list, const char *name, size_t n, char letter, struct spec
 static int
 unknown_option(const struct cli *c, const char *typed)
 {
-	const char *lists[2] = { c->command != NULL ? c->command->options : "", everywhere };
-	struct spec s, best = { "", 0, false };
+	const char *lists[2] = { c->command != NULL ? c->command->options : "", cli_everywhere };
+	struct cli_spec s, best = { "", 0, false };
 	int distance = 99;
 
 	for (int i = 0; i < 2; i++) {
-		for (const char *p = lists[i]; next_spec(&p, &s);) {
+		for (const char *p = lists[i]; cli_next_spec(&p, &s);) {
 			int d = near_distance(typed + strspn(typed, "-"), s.name);
 
 			if (d < distance && near_enough(typed + strspn(typed, "-"), d)) {
@@ -330,11 +327,11 @@ take_option(struct cli *c, char **argv, int *i)
 {
 	const char *list = c->command != NULL ? c->command->options : "";
 	const char *word = argv[*i], *name = word + 2, *value = NULL;
-	struct spec s;
+	struct cli_spec s;
 	size_t n = strcspn(name, "=");
 
-	if (word[1] == '-' ? !find_spec(list, name, n, '\0', &s) && !find_spec(everywhere, name, n, '\0', &s) :
-	    word[2] != '\0' || (!find_spec(list, "", 0, word[1], &s) && !find_spec(everywhere, "", 0, word[1], &s)))
+	if (word[1] == '-' ? !find_spec(list, name, n, '\0', &s) && !find_spec(cli_everywhere, name, n, '\0', &s) :
+	    word[2] != '\0' || (!find_spec(list, "", 0, word[1], &s) && !find_spec(cli_everywhere, "", 0, word[1], &s)))
 		return unknown_option(c, word);
 	if (word[1] == '-' && name[n] == '=') {
 		if (!s.value)
