@@ -153,8 +153,9 @@ take_methods(struct conf_list *to, enum codec codec, const cJSON *list)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, list)
+	cJSON_ArrayForEach(item, list) {
 		take_key(to, codec, json_string(item, "publicKeyMultibase"));
+	}
 }
 
 static char *
@@ -215,10 +216,12 @@ runner_card_parse(const char *json, size_t n, struct runner_claim *out, struct e
 	if (is) {
 		out->did = take_text(tree, "did");
 		out->operator = take_text(tree, "operator");
-		cJSON_ArrayForEach(item, json_array(keys, "secrets"))
+		cJSON_ArrayForEach(item, json_array(keys, "secrets")) {
 			take_key(&out->secrets, X25519, cJSON_GetStringValue(item));
-		cJSON_ArrayForEach(item, json_array(keys, "receipts"))
+		}
+		cJSON_ArrayForEach(item, json_array(keys, "receipts")) {
 			take_key(&out->receipts, ED25519, cJSON_GetStringValue(item));
+		}
 	}
 	cJSON_Delete(tree);
 	return is ? 0 : err_set(e, ERR_REMOTE, "that is no card of a runner");

@@ -36,6 +36,7 @@ def setup():
     runner.conf_top['operator'] = alice.did
     runner.init().start()
     runner.env['AT_RUND_DEV'] = '1'
+    until(lambda: len(keys()) == 2, 'the public keys in the ledger')
 
 
 def path(endpoint, rest=''):

@@ -34,6 +34,7 @@ def setup():
         'pool': {'max': '8'}})
     runner.conf_top['did'] = 'did:web:localhost%%3A%d' % runner.port
     runner.init().start()
+    until(lambda: runner.sql('select 1 from v_keys'), 'the public keys in the ledger')
 
 
 def run(name, endpoint='see', author=None):
