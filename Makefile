@@ -37,7 +37,7 @@ GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/fr
 LEDGER   = lib/store.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o lib/store_secret.o
 WORK     = lib/store_work.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_token.o lib/store_secret.o lib/store_graph.o
-WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/archive.o
+WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/bundle_tree.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o
 BACKUP   = lib/strongbox.o lib/pack.o
@@ -81,7 +81,7 @@ endif
 $(B)/at-rund-gate: $(call O,$(GATE))
 	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
-$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) lib/runner.o \
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/bundle_tree.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) lib/runner.o \
     lib/http.o lib/netaddr.o lib/did.o $(WALLS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive -lcurl -lresolv $(L_WALLS)
 
@@ -114,7 +114,7 @@ $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(
 $(B)/tests/cron_probe: $(call O,tests/e2e/cron_probe.o lib/zone.o lib/cron.o lib/err.o lib/mem.o)
 	$(LINK)
 
-$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/cid.o \
+$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/bundle_tree.o lib/cid.o \
     $(WALLS) $(GROUND))
 	$(LINK) $(L_GROUND) $(L_WALLS) -lsodium
 
