@@ -64,7 +64,6 @@
 #define COMMIT_TRIES    100
 #define COMMIT_DELAY_MS 50
 #define BELLS_A_TURN    64
-#define LINGER_US       150    /* while all are busy, for more events to share a transaction */
 #define PRUNE_ROWS      100
 #define PRUNE_KEYS      500
 #define PRUNE_TOKENS    500
@@ -160,8 +159,6 @@ dispatch_turn(void *arg)
 	}
 	flush_instances();
 	bury();
-	/* Nobody waits longer for it: the instances are all busy, and the next job is here. */
-	loop_linger(shop.wait.n > 0 && shop.running.n > 1 ? LINGER_US : 0);
 	if (shop.draining && shop.running.n == 0)
 		loop_end();
 	return more;

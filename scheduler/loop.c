@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -27,7 +26,6 @@ static struct loop_timer **heap;
 static size_t heap_count, heap_room;
 static bool ending;
 static int64_t now_ms;
-static int linger_us;
 
 int
 loop_open(struct err *e)
@@ -35,7 +33,6 @@ loop_open(struct err *e)
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	ending = false;
 	now_ms = clock_mono_ms();
-	linger_us = 0;
 	return epoll_fd < 0 ? err_errno(e, "epoll_create1") : 0;
 }
 
@@ -194,20 +191,6 @@ deliver(const struct epoll_event *ev, int n)
 	}
 }
 
-static void
-linger(void)
-{
-	struct timespec t = { 0, linger_us * 1000L };
-
-	nanosleep(&t, NULL);
-}
-
-void
-loop_linger(int us)
-{
-	linger_us = us;
-}
-
 int
 loop_run(bool (*fn)(void *arg), void *arg, struct err *e)
 {
@@ -221,8 +204,6 @@ loop_run(bool (*fn)(void *arg), void *arg, struct err *e)
 			return err_errno(e, "epoll_wait");
 		now_ms = clock_mono_ms();
 		deliver(ev, n);
-		if (n > 0 && linger_us > 0)
-			linger();
 		/* What came meanwhile shares the turn: a transaction costs more than a look. */
 		for (rounds = 1; n > 0 && rounds < ROUNDS_A_TURN; rounds++) {
 			n = epoll_wait(epoll_fd, ev, EVENTS_A_TURN, 0);

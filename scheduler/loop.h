@@ -36,9 +36,6 @@ void loop_stop(struct loop_timer *t);
 /* Runs turns until loop_end; fn ends each turn and says whether another one must follow without waiting. */
 int loop_run(bool (*fn)(void *arg), void *arg, struct err *e);
 void loop_end(void);
-/* From now on a turn waits this long after its first events, so that more of them share its transaction; 0: not at all.
- * At most some hundred microseconds, and only while work is waiting anyway. */
-void loop_linger(int us);
 /* Monotonic milliseconds as they were when this turn began: cheap. */
 int64_t loop_now_ms(void);
 
