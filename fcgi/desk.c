@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@
 #define ACCEPTS       64    /* in one go, and so in one commit */
 #define BUCKETS       256
 #define PEEK_BYTES    16384 /* a longer request is a thread's */
+#define PATIENCE      16    /* looks for the first bytes of a lone connection */
 #define ROUND_MS      50    /* between two looks at who waits long */
 #define LONG_MS       250   /* from here on: is the caller still there, did a bell get lost? */
 #define LOOK_AGAIN_MS 1000
@@ -43,6 +45,7 @@
 
 enum seat {
 	SEAT_FRESH, /* nothing has come yet */
+	SEAT_COMES, /* its row is not committed yet */
 	SEAT_WAITS, /* for news of its job */
 	SEAT_GIVEN  /* a thread has it */
 };
@@ -262,19 +265,32 @@ begin(struct guest *g)
 		answered(g, rc, &e);
 		return;
 	}
-	g->seat = SEAT_WAITS;
+	g->seat = SEAT_COMES;
 	g->batch_next = NULL;
 	*desk.batch_tail = g;
 	desk.batch_tail = &g->batch_next;
+}
+
+/* A web server connects and then writes: a moment's patience is cheaper than to sleep and be woken once more. */
+static enum conn_has
+peek(const struct guest *g)
+{
+	static char bytes[PEEK_BYTES];
+	enum conn_has has = conn_peek(g->conn, bytes, sizeof bytes);
+	int i;
+
+	for (i = 0; has == CONN_NOTHING && desk.batch == NULL && !g->watched && i < PATIENCE; i++) {
+		sched_yield();
+		has = conn_peek(g->conn, bytes, sizeof bytes);
+	}
+	return has;
 }
 
 /* A connection on which no request has begun. */
 static void
 greet(struct guest *g)
 {
-	static char bytes[PEEK_BYTES];
-
-	switch (conn_peek(g->conn, bytes, sizeof bytes)) {
+	switch (peek(g)) {
 	case CONN_NOTHING:
 		watch(g);
 		break;
@@ -342,6 +358,8 @@ commit_batch(void)
 	writer_submit(desk.s.door->writer, list);
 	for (g = desk.batch; g != NULL; g = next) {
 		next = g->batch_next;
+		invoke_stored(&g->call);
+		g->seat = SEAT_WAITS;
 		seat(g);
 		g->look_ms = g->since_ms + LONG_MS;
 		if (invoke_needs_thread(&g->call))
@@ -433,6 +451,8 @@ visit(struct guest *g, int64_t now)
 	case SEAT_FRESH:
 		if (now - g->since_ms >= (g->kept ? KEPT_IDLE_MS : conf->web.body_timeout) || atomic_load(desk.s.stop))
 			leave(g);
+		break;
+	case SEAT_COMES:
 		break;
 	case SEAT_WAITS:
 		if (now < g->look_ms)

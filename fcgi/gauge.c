@@ -12,6 +12,7 @@
 #define PULSE_MS      1000
 #define PULSE_DEAD_MS 10000
 #define LOAD_MS       100
+#define LOAD_SHARE    20  /* a long queue takes long to count: at most this part of the time */
 #define SLOTS         64
 
 /* Counts of one (author, bundle); a collision only makes it ask the ledger again. */
@@ -19,6 +20,7 @@ struct slot {
 	char *author, *bundle;
 	int64_t at;
 	struct front_load load;
+	int64_t fresh; /* entered, and not in the ledger yet */
 };
 
 struct gauge {
@@ -26,7 +28,8 @@ struct gauge {
 	pthread_mutex_t lock;
 	int64_t pulse_at;
 	struct front_pulse pulse;
-	int64_t total, total_at;
+	int64_t total, total_at, load_ms; /* load_ms: how long counts are believed */
+	int64_t fresh;
 	struct slot slot[SLOTS];
 };
 
@@ -37,6 +40,7 @@ gauge_new(const struct conf *c)
 
 	g->conf = c;
 	g->pulse_at = -PULSE_MS;
+	g->load_ms = LOAD_MS;
 	pthread_mutex_init(&g->lock, NULL);
 	return g;
 }
@@ -95,23 +99,36 @@ gauge_alive(struct gauge *g, struct store *s, struct err *e)
 }
 
 static struct slot *
-slot_of(struct gauge *g, const char *author, const char *bundle)
+place_of(struct gauge *g, const char *author, const char *bundle)
 {
 	uint32_t h = 2166136261u;
 	const char *p;
-	struct slot *s;
 
 	for (p = author; *p != '\0'; p++)
 		h = (h ^ (unsigned char)*p) * 16777619u;
 	for (p = bundle; *p != '\0'; p++)
 		h = (h ^ (unsigned char)*p) * 16777619u;
-	s = &g->slot[h % SLOTS];
-	if (s->author == NULL || strcmp(s->author, author) != 0 || strcmp(s->bundle, bundle) != 0) {
+	return &g->slot[h % SLOTS];
+}
+
+static bool
+is_of(const struct slot *s, const char *author, const char *bundle)
+{
+	return s->author != NULL && strcmp(s->author, author) == 0 && strcmp(s->bundle, bundle) == 0;
+}
+
+static struct slot *
+slot_of(struct gauge *g, const char *author, const char *bundle)
+{
+	struct slot *s = place_of(g, author, bundle);
+
+	if (!is_of(s, author, bundle)) {
 		free(s->author);
 		free(s->bundle);
 		s->author = mem_str(author);
 		s->bundle = mem_str(bundle);
 		s->at = -LOAD_MS;
+		s->fresh = 0;
 	}
 	return s;
 }
@@ -135,29 +152,56 @@ full(const struct gauge *g, const struct slot *s, struct err *e)
 	return 0;
 }
 
+static int
+count(struct gauge *g, struct slot *slot, struct store *s, struct err *e)
+{
+	int64_t began = clock_mono_us(), took;
+	int rc = front_load(s, slot->author, slot->bundle, g->conf->limits.queue, &slot->load, e);
+
+	took = clock_mono_us() - began;
+	g->load_ms = took * LOAD_SHARE / 1000 > LOAD_MS ? took * LOAD_SHARE / 1000 : LOAD_MS;
+	g->total_at = clock_mono_ms();
+	/* A batch of calls is committed after all of them have entered. */
+	g->total = slot->load.total + g->fresh;
+	slot->load.author += slot->fresh;
+	slot->load.bundle += slot->fresh;
+	slot->at = rc == 0 ? g->total_at : -g->load_ms;
+	return rc;
+}
+
 int
 gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, struct err *e)
 {
-	int64_t now = clock_mono_ms();
 	struct slot *slot;
 	int rc = 0;
 
 	pthread_mutex_lock(&g->lock);
 	slot = slot_of(g, author, bundle);
 	/* Only entries are counted here, no ends: so a full house is believed only when the ledger has just said so. */
-	if (now - slot->at >= LOAD_MS || now - g->total_at >= LOAD_MS || full(g, slot, NULL) != 0) {
-		rc = front_load(s, author, bundle, g->conf->limits.queue, &slot->load, e);
-		slot->at = rc == 0 ? now : now - LOAD_MS;
-		g->total = slot->load.total;
-		g->total_at = now;
-	}
+	if (clock_mono_ms() - slot->at >= g->load_ms || clock_mono_ms() - g->total_at >= g->load_ms || full(g, slot, NULL) != 0)
+		rc = count(g, slot, s, e);
 	if (rc == 0)
 		rc = full(g, slot, e);
 	if (rc == 0) {
 		g->total++;
+		g->fresh++;
+		slot->fresh++;
 		slot->load.author++;
 		slot->load.bundle++;
 	}
 	pthread_mutex_unlock(&g->lock);
 	return rc;
+}
+
+void
+gauge_stored(struct gauge *g, const char *author, const char *bundle)
+{
+	struct slot *s;
+
+	pthread_mutex_lock(&g->lock);
+	g->fresh--;
+	s = place_of(g, author, bundle);
+	if (is_of(s, author, bundle) && s->fresh > 0) /* another may have had the slot meanwhile */
+		s->fresh--;
+	pthread_mutex_unlock(&g->lock);
 }

@@ -1,6 +1,6 @@
 /*
  * Back-pressure before anything is stored: is a scheduler alive, is there room in the queue?  One for all threads; what it
- * knows is at most GAUGE_LOAD_MS old when it lets somebody in, and fresh when it refuses.
+ * knows is a moment old when it lets somebody in, and fresh when it refuses.
  */
 #ifndef FCGI_GAUGE_H
 #define FCGI_GAUGE_H
@@ -21,5 +21,7 @@ int gauge_pulse(struct gauge *g, struct store *s, struct front_pulse *out, struc
 int gauge_alive(struct gauge *g, struct store *s, struct err *e);
 /* ERR_BUSY "QueueFull" or "RateLimitExceeded"; on success one more job of this author and bundle is counted. */
 int gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, struct err *e);
+/* The ledger knows of one that has entered, or it will never come there. */
+void gauge_stored(struct gauge *g, const char *author, const char *bundle);
 
 #endif

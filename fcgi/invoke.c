@@ -17,6 +17,7 @@
 #include "lib/err.h"
 #include "lib/mem.h"
 #include "lib/news.h"
+#include "lib/store.h"
 #include "lib/store_front.h"
 #include "lib/syntax.h"
 
@@ -204,7 +205,11 @@ static int
 accept_or_answer(struct call *c, struct invocation *v, struct front_view *view, int64_t patience, struct err *e)
 {
 	enum waited w = answered(view) ? WAITED_ENOUGH : WAITED_TIME;
+	struct store *s;
 
+	/* The ledger shows an admission before it is sure to stay. */
+	if (!view->told && ((s = waiter_store(c->waiter, e)) == NULL || store_sync(s, e) != 0))
+		return -1;
 	job_id_print(&v->ticket.job.id, c->job);
 	if (v->prefer.wait_s > 0 && w == WAITED_TIME) {
 		int64_t until = clock_mono_ms() + (int64_t)v->prefer.wait_s * 1000;
@@ -325,13 +330,16 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 		return -1;
 	header_prefer(c->request->prefer, &v->prefer);
 	print_url(c, v, xrpc);
-	if (fill_job(c, v, has_body, e) != 0)
+	if (fill_job(c, v, has_body, e) != 0) {
+		invoke_stored(c);
 		return -1;
+	}
 	v->deadline = clock_mono_ms() + conf->limits.timeout + GRACE_MS;
 	v->parked = c->may_park;
 	if (v->parked)
 		return CALL_PARKED;
 	writer_submit(c->door->writer, &v->ticket);
+	invoke_stored(c);
 	return go_on(c, v, e);
 }
 
@@ -386,6 +394,12 @@ invoke_ticket(struct call *c)
 	return &c->invocation->ticket;
 }
 
+void
+invoke_stored(const struct call *c)
+{
+	gauge_stored(c->door->gauge, c->invocation->target.author, c->invocation->target.bundle);
+}
+
 bool
 invoke_needs_thread(const struct call *c)
 {
@@ -406,22 +420,21 @@ invoke_hear(struct call *c, const struct news *n, int *rc, struct err *e)
 {
 	struct invocation *v = c->invocation;
 	struct front_view view = { 0 };
+	bool enough = true;
 
-	/* Only of what was accepted is this told: who did not ask for it has called a task. */
-	if (n->kind == NEWS_ADMITTED) {
-		view.id = n->id;
-		view.state = JOB_ADMITTED;
+	if (n->kind != NEWS_LOOK)
+		waiter_view(n, &view);
+	if (n->kind == NEWS_ANSWER && !v->prefer.async) {
+		*rc = answer_job(c, &view, v->deadline, e);
+	} else if (n->kind == NEWS_ADMITTED && (v->prefer.async || view.task)) {
 		job_id_print(&view.id, c->job);
 		accept(c, &view);
 		*rc = 0;
-	} else if (!v->prefer.async && n->kind == NEWS_ANSWER) {
-		waiter_view(n, &view);
-		*rc = answer_job(c, &view, v->deadline, e);
 	} else {
-		return false;
+		enough = false;
 	}
 	front_view_clear(&view);
-	return true;
+	return enough;
 }
 
 bool

@@ -16,6 +16,8 @@ struct ticket;
 
 /* To be submitted (writer.h) by whoever has parked the call. */
 struct ticket *invoke_ticket(struct call *c);
+/* It was. */
+void invoke_stored(const struct call *c);
 /* Somebody has to wait for it, from the start: desk.c cannot hear what it waits for. */
 bool invoke_needs_thread(const struct call *c);
 /* The moment (clock_mono_ms) from which waiting is of no use. */

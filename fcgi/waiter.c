@@ -84,7 +84,7 @@ waiter_poke(const struct waiter *w, int ringer)
 	bell_ring(ringer, w->conf->run_dir, w->name);
 }
 
-/* Empties the bell.  True when one of the datagrams is the answer of the job with this nonce. */
+/* Empties the bell.  True when one of the datagrams says more of the job with this nonce than to look. */
 static bool
 hear(struct waiter *w, const char *nonce, struct news *news)
 {
@@ -96,12 +96,12 @@ hear(struct waiter *w, const char *nonce, struct news *news)
 		size_t left = (size_t)n;
 
 		while (!found && news_next(&p, &left, news))
-			found = news->kind == NEWS_ANSWER && memcmp(news->id.nonce, nonce, JOB_NONCE_LEN) == 0;
+			found = news->kind != NEWS_LOOK && memcmp(news->id.nonce, nonce, JOB_NONCE_LEN) == 0;
 	}
 	return found;
 }
 
-/* nonce: whose answer the bell may carry, NULL: nobody's.  told: it did. */
+/* nonce: of whom the bell may carry news, NULL: nobody's.  told: it did. */
 static bool
 sleep_on(struct waiter *w, struct request *r, int64_t ms, bool *rang, const char *nonce, struct news *news, bool *told)
 {
@@ -146,11 +146,17 @@ waiter_view(const struct news *n, struct front_view *v)
 {
 	front_view_clear(v);
 	v->id = n->id;
+	v->told = true;
+	v->created_at = n->created_at;
+	v->admitted_at = n->admitted_at;
+	if (n->kind == NEWS_ADMITTED) {
+		v->state = JOB_ADMITTED;
+		v->task = n->status == 202;
+		return;
+	}
 	v->state = JOB_DONE;
 	v->outcome = OUTCOME_OK;
 	v->start = n->start;
-	v->created_at = n->created_at;
-	v->admitted_at = n->admitted_at;
 	v->started_at = n->started_at;
 	v->done_at = n->done_at;
 	v->cid = mem_str(n->cid);
@@ -172,7 +178,9 @@ waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64
 	for (;;) {
 		if (told) {
 			waiter_view(&news, v);
-			return WAITED_ENOUGH;
+			if (enough(v))
+				return WAITED_ENOUGH;
+			told = false;
 		}
 		if (look_now) {
 			enum waited found = look(w, id, light, enough, v, e);
@@ -182,7 +190,7 @@ waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64
 		}
 		if ((left = deadline - clock_mono_ms()) <= 0)
 			return WAITED_TIME;
-		if (!sleep_on(w, r, left < step ? left : step, &rang, light ? NULL : id->nonce, &news, &told))
+		if (!sleep_on(w, r, left < step ? left : step, &rang, id->nonce, &news, &told))
 			return WAITED_GONE;
 		if (!rang && step < LOOK_MAX_MS)
 			step += step / 2;

@@ -33,11 +33,11 @@ enum waited { WAITED_ENOUGH, WAITED_TIME, WAITED_GONE, WAITED_FAILED };
 
 /*
  * Waits until enough(view) is true, the deadline (clock_mono_ms) has passed, or the caller has gone.  v holds the last look;
- * the caller clears it.  look_first: the job may be that far already.  Not light: the answer may come with the bell.
+ * the caller clears it.  look_first: the job may be that far already.  The answer may come with the bell.
  */
 enum waited waiter_until(struct waiter *w, struct request *r, const struct job_id *id, int64_t deadline, bool light,
     bool look_first, bool (*enough)(const struct front_view *), struct front_view *v, struct err *e);
-/* What a look would have shown: from news of an answer. */
+/* What a look would have shown: from news of an answer or an admission. */
 void waiter_view(const struct news *n, struct front_view *v);
 /* Sleeps until the bell rings, ms have passed, or the caller has gone (false). */
 bool waiter_sleep(struct waiter *w, struct request *r, int64_t ms);

@@ -88,20 +88,28 @@ job_start_parse(const char *word)
 void
 job_nonce(char out[JOB_NONCE_LEN + 1])
 {
+	/* Sixteen at a time: a call of the kernel for each shows.  Who forks has his own (nobody here does after the first). */
+	static _Thread_local unsigned char pool[16 * JOB_NONCE_LEN / 2];
+	static _Thread_local size_t left;
 	static const char hex[] = "0123456789abcdef";
-	unsigned char raw[JOB_NONCE_LEN / 2];
+	unsigned char *raw;
 	size_t i;
 
 	/* 256 bytes or fewer come whole once the kernel's generator is seeded; a runner that cannot have them must not
 	 * hand out ids that can be guessed. */
-	while (getrandom(raw, sizeof raw, 0) != (ssize_t)sizeof raw)
-		if (errno != EINTR)
+	while (left == 0)
+		if (getrandom(pool, sizeof pool, 0) == (ssize_t)sizeof pool)
+			left = sizeof pool;
+		else if (errno != EINTR)
 			abort();
-	for (i = 0; i < sizeof raw; i++) {
+	left -= JOB_NONCE_LEN / 2;
+	raw = pool + left;
+	for (i = 0; i < JOB_NONCE_LEN / 2; i++) {
 		out[2 * i] = hex[raw[i] >> 4];
 		out[2 * i + 1] = hex[raw[i] & 15];
 	}
 	out[JOB_NONCE_LEN] = '\0';
+	memset(raw, 0, JOB_NONCE_LEN / 2);
 }
 
 void

@@ -23,7 +23,7 @@ struct buf;
 
 enum news_kind {
 	NEWS_LOOK,     /* something has happened to the job */
-	NEWS_ADMITTED, /* it is admitted: admitted_at */
+	NEWS_ADMITTED, /* it is admitted: admitted_at; status is 202 when that is all its caller is told, asked for or not */
 	NEWS_ANSWER,   /* it ended well, and this is the whole answer */
 	NEWS_KIND_COUNT
 };

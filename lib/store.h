@@ -37,6 +37,10 @@ int store_copy(struct store *s, const char *to, struct err *e);
 /* BEGIN IMMEDIATE / COMMIT.  durable: this commit and all before it survive a power cut (synchronous=FULL). */
 int store_begin(struct store *s, bool durable, struct err *e);
 int store_commit(struct store *s, struct err *e);
+/* Does it keep a log?  Not on a network file system; what is to last must then be begun as durable. */
+bool store_has_log(const struct store *s);
+/* What is committed, by whomever, survives a power cut from now on.  Waits for the disk. */
+int store_sync(struct store *s, struct err *e);
 void store_rollback(struct store *s);
 
 /* Of the linked library, "3.40.1", and whether it has the WAL-reset bug. */

@@ -101,6 +101,17 @@ work_run_beat(struct store *s, int64_t run, bool draining, struct err *e)
 }
 
 int
+work_syncs(struct store *s, int64_t n, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_SYNCS, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_SYNCS_N, n);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
 work_run_end(struct store *s, int64_t run, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_RUN_END, e);

@@ -32,6 +32,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/slip.h"
+#include "lib/store.h"
 #include "lib/store_key.h"
 #include "lib/store_token.h"
 #include "lib/store_work.h"
@@ -40,6 +41,7 @@
 #include "scheduler/checkpoint.h"
 #include "scheduler/collect.h"
 #include "scheduler/dev.h"
+#include "scheduler/durable.h"
 #include "scheduler/events.h"
 #include "scheduler/exits.h"
 #include "scheduler/fetch.h"
@@ -87,10 +89,12 @@ static void
 commit(void)
 {
 	struct timespec pause = { 0, COMMIT_DELAY_MS * 1000000L };
+	enum turn_lasts lasts = turn_lasts(&shop.turn);
+	bool now = lasts == TURN_LASTS || (lasts == TURN_LASTS_SOON && shop.durable == NULL);
 	struct err e = ERR_INIT;
 	int tries;
 
-	for (tries = 1; turn_write(&shop.turn, shop.s.store, &e) != 0; tries++) {
+	for (tries = 1; turn_write(&shop.turn, shop.s.store, now, &e) != 0; tries++) {
 		bool full = err_is_full(&e);
 
 		if (tries % COMMIT_TRIES == 1 || !full)
@@ -100,6 +104,8 @@ commit(void)
 		shop.s.alive();
 		nanosleep(&pause, NULL);
 	}
+	shop.lasts = lasts == TURN_LASTS_SOON && !now ? durable_ask(shop.durable) : 0;
+	shop.syncs += now;
 }
 
 static void
@@ -214,6 +220,7 @@ on_tick(void *arg)
 	shop.look = shop.orders = shop.new_blanks = true;
 	if (shop.ticks % BEAT_TICKS == 0) {
 		shop.turn.beat = true;
+		shop.turn.syncs = shop.syncs + (shop.durable != NULL ? durable_count(shop.durable) : 0);
 		shop.s.alive();
 	}
 	if (shop.ticks % INSTANCE_TICKS == 0)
@@ -455,6 +462,8 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
 	if (shop.checkpoint == NULL)
 		return -1;
+	if (store_has_log(s->store) && (shop.durable = durable_new(s->conf->database, settle_durable, e)) == NULL)
+		return -1;
 	warm_from_conf();
 	take_up_admitted();
 	shop.turn.beat = true;
@@ -530,6 +539,9 @@ dispatch_close(void)
 	loop_after(&patience, 3000, on_give_up, NULL);
 	loop_run(all_gone, NULL, NULL);
 	loop_stop(&patience);
+	durable_free(shop.durable);
+	shop.durable = NULL;
+	settle_durable();
 	if (shop.bell >= 0) {
 		loop_forget(shop.bell);
 		bell_close(shop.bell, shop.conf->run_dir, BELL_SCHEDULER);

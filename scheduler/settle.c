@@ -16,6 +16,7 @@
 #include "lib/news.h"
 #include "lib/store_work.h"
 #include "scheduler/catalog.h"
+#include "scheduler/durable.h"
 #include "scheduler/events.h"
 #include "scheduler/instance.h"
 #include "scheduler/receipts.h"
@@ -134,13 +135,52 @@ tell_change(const struct job *j)
 	tell(j->w.bell, &n);
 }
 
+/* --- acceptances that the disk does not have yet --- */
+
+struct acceptance {
+	char bell[64];
+	struct news news;
+	int64_t wish;
+};
+
+static struct {
+	struct acceptance *item; /* in the order of their wishes */
+	size_t n, room;
+} accepted;
+
+void
+settle_durable(void)
+{
+	int64_t done = shop.durable != NULL ? durable_done(shop.durable) : INT64_MAX;
+	size_t i;
+
+	for (i = 0; i < accepted.n && accepted.item[i].wish <= done; i++)
+		tell(accepted.item[i].bell, &accepted.item[i].news);
+	if (i == 0)
+		return;
+	accepted.n -= i;
+	memmove(accepted.item, accepted.item + i, accepted.n * sizeof *accepted.item);
+	settle_bells();
+}
+
 static void
 tell_admission(const struct job *j)
 {
-	struct news n = { .kind = NEWS_ADMITTED, .id = j->w.id, .created_at = j->w.created_at,
+	struct news n = { .kind = NEWS_ADMITTED, .id = j->w.id, .status = j->task ? 202 : 0, .created_at = j->w.created_at,
 		.admitted_at = clock_wall_ms() };
+	struct acceptance *a;
 
-	tell(j->w.bell, &n);
+	if (shop.lasts == 0) {
+		tell(j->w.bell, &n);
+		return;
+	}
+	if (j->w.bell == NULL || !bell_name_ok(j->w.bell))
+		return;
+	if (accepted.n == accepted.room)
+		accepted.item = mem_grow(accepted.item, (accepted.room = accepted.room * 2 + 64) * sizeof *a);
+	a = &accepted.item[accepted.n++];
+	*a = (struct acceptance){ .news = n, .wish = shop.lasts };
+	snprintf(a->bell, sizeof a->bell, "%s", j->w.bell);
 }
 
 /* --- jobs --- */

@@ -10,6 +10,8 @@ void settle_light(void);
 void settle_admits(void);
 /* Frames leave, bells ring, ended jobs go. */
 void settle_commit(void);
+/* Tells those whose acceptance has become durable. */
+void settle_durable(void);
 /* Tells the doors what has gathered for them. */
 void settle_bells(void);
 

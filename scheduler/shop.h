@@ -29,6 +29,7 @@
 
 struct catalog;
 struct checkpoint;
+struct durable;
 struct dev;
 struct exits;
 struct fetch;
@@ -50,6 +51,9 @@ struct shop {
 	struct graph *graph;
 	struct seen *seen;             /* tokens in use */
 	struct checkpoint *checkpoint;
+	struct durable *durable;       /* NULL: the ledger has no log, every commit that must last waits for the disk */
+	int64_t lasts;                 /* of this turn: the wish that makes it durable, 0: it is, or need not be */
+	int64_t syncs;                 /* commits that waited for the disk */
 	struct pool pool;
 	struct wait wait;
 	struct turn turn;

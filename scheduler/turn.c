@@ -227,25 +227,23 @@ turn_empty(const struct turn *t)
 
 /* --- writing --- */
 
-/* A 202 must survive a power cut, and so must the start and the end of what was promised by it. */
 static bool
-must_last(const struct turn *t)
+any_async(const struct turn_list *l)
 {
 	size_t i;
 
-	for (i = 0; i < t->admits.n; i++)
-		if (t->admits.item[i]->w.mode == JOB_ASYNC)
-			return true;
-	for (i = 0; i < t->drops.n; i++)
-		if (t->drops.item[i]->w.mode == JOB_ASYNC)
-			return true;
-	for (i = 0; i < t->starts.n; i++)
-		if (t->starts.item[i]->w.mode == JOB_ASYNC)
-			return true;
-	for (i = 0; i < t->touched.n; i++)
-		if (t->touched.item[i]->w.mode == JOB_ASYNC && t->touched.item[i]->outcome != OUTCOME_NONE)
+	for (i = 0; i < l->n; i++)
+		if (l->item[i]->w.mode == JOB_ASYNC)
 			return true;
 	return false;
+}
+
+enum turn_lasts
+turn_lasts(const struct turn *t)
+{
+	if (any_async(&t->starts))
+		return TURN_LASTS;
+	return any_async(&t->admits) || any_async(&t->drops) || any_async(&t->touched) ? TURN_LASTS_SOON : TURN_PASSES;
 }
 
 static void
@@ -426,7 +424,9 @@ write_all(struct turn *t, struct store *s, struct err *e)
 		if (work_log(s, l->row, l->instance, l->at, l->level, l->source, l->text, l->n, e) < 0)
 			return -1;
 	}
-	return t->beat ? work_run_beat(s, t->run, t->draining, e) : 0;
+	if (!t->beat)
+		return 0;
+	return work_run_beat(s, t->run, t->draining, e) < 0 ? -1 : work_syncs(s, t->syncs, e);
 }
 
 /* Is there anything for the ledger?  Light starts are not. */
@@ -444,11 +444,11 @@ has_rows(const struct turn *t)
 }
 
 int
-turn_write(struct turn *t, struct store *s, struct err *e)
+turn_write(struct turn *t, struct store *s, bool durable, struct err *e)
 {
 	if (!has_rows(t))
 		return 0;
-	if (store_begin(s, must_last(t), e) != 0)
+	if (store_begin(s, durable, e) != 0)
 		return -1;
 	if (write_all(t, s, e) < 0 || store_commit(s, e) != 0) {
 		store_rollback(s);

@@ -114,6 +114,7 @@ struct turn {
 	struct turn_change *changes;
 	size_t change_count, change_room;
 	bool beat, draining;
+	int64_t syncs; /* told with the beat */
 	int64_t run;
 	int64_t (*lease_until)(const struct job *j);
 };
@@ -138,8 +139,12 @@ void turn_sealed(struct turn *t, const char *did, const char *bundle, const char
 void turn_order(struct turn *t, int64_t id, const char *note);
 
 bool turn_empty(const struct turn *t);
-/* Writes everything; nothing is written when it fails, and it may be called again. */
-int turn_write(struct turn *t, struct store *s, struct err *e);
+/* How far what the turn writes must be from a power cut: not at all (a call whose connection it takes anyway), before anybody
+ * is told (what was accepted), or before anything else happens (user code that starts at most once). */
+enum turn_lasts { TURN_PASSES, TURN_LASTS_SOON, TURN_LASTS };
+enum turn_lasts turn_lasts(const struct turn *t);
+/* Writes everything, durably or not; nothing is written when it fails, and it may be called again. */
+int turn_write(struct turn *t, struct store *s, bool durable, struct err *e);
 /* Empties the lists after the caller has looked at them; jobs are not freed. */
 void turn_reset(struct turn *t);
 void turn_clear(struct turn *t);

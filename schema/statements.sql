@@ -198,6 +198,10 @@ SELECT min(first_job) FROM run WHERE boot = :boot AND first_job > 0;
 -- name: work_run_beat
 UPDATE run SET seen_at = :now, seen_mono = :mono, draining = :draining WHERE id = :run;
 
+-- name: work_syncs
+-- How often this run's acceptances waited for the disk: many calls share one when they come together.
+INSERT OR REPLACE INTO meta (key, value) VALUES ('syncs', CAST(:n AS TEXT));
+
 -- name: work_run_end
 UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 
