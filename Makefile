@@ -104,6 +104,8 @@ $(B)/tests/open_next: $(call O,tests/migrate/open_next.o $(GROUND) lib/store.o n
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)
 	$(LINK) -lfcgi
+$(B)/tests/flood: $(call O,tests/bench/flood.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o)
+	$(LINK)
 $(B)/tests/store_bench: $(call O,tests/bench/store_bench.o $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)))
 	$(LINK) $(L_GROUND) $(L_LEDGER)
 $(B)/tests/enqueue: $(call O,tests/e2e/enqueue.o $(GROUND) $(LEDGER) $(FRONT))
@@ -156,7 +158,7 @@ fuzz-programs: $(FUZZ)
 fuzz: fuzz-programs
 	@RUNS=$(RUNS) sh tests/fuzz/replay.sh
 
-bench: all $(B)/tests/bare $(B)/tests/store_bench $(B)/tests/enqueue
+bench: all $(B)/tests/bare $(B)/tests/flood $(B)/tests/store_bench $(B)/tests/enqueue
 	tests/bench/bench.py --build $(B) $(BENCH)
 
 # ---- how things are made ---------------------------------------------------------------------------------------

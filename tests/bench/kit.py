@@ -13,6 +13,8 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 THREADS, INSTANCES = 64, 4
+DEPS = os.environ.get('AT_RUND_DEPS', os.path.expanduser('~/.cache/at-rund'))
+os.environ['PATH'] += ':' + os.path.join(DEPS, 'bin')  # where contrib/setup.sh puts deno
 HANDLERS = {
     'node': ('main.mjs', 'export function hello() {\n  return { hello: "world" };\n}\n', 'application/javascript+node'),
     'deno': ('main.mjs', 'export function hello() {\n  return { hello: "world" };\n}\n', 'application/javascript+deno'),
@@ -162,7 +164,7 @@ class Bare:
 
 
 class Product:
-    def __init__(self, args, kids, name, work, extra='', warm=0, bundles=1, wall='none', net=()):
+    def __init__(self, args, kids, name, work, extra='', warm=0, bundles=1, wall='none', net=(), more=None):
         self.kids, self.home = kids, os.path.join(work, f'home-{name}-{time.monotonic_ns()}')
         os.makedirs(self.home)
         folder = os.path.join(self.home, 'src')
@@ -171,10 +173,10 @@ class Product:
             d = os.path.join(folder, 'bench' if i == 0 else f'bench{i}')
             os.makedirs(d)
             with open(os.path.join(d, entry), 'w', encoding='utf-8') as f:
-                f.write(text + ('#' if name == 'python' else '//') + f' {i}\n')
+                f.write(text + (more[1] if more else '') + ('#' if name == 'python' else '//') + f' {i}\n')
             with open(os.path.join(d, 'bundle.json'), 'w', encoding='utf-8') as f:
                 json.dump({'$type': 'dev.at-run.bundle', 'name': os.path.basename(d), 'runtime': mime, 'entry': entry,
-                           'endpoints': {'hello': {}}, 'permissions': {'net': list(net)}, 'createdAt': '2026-01-01T00:00:00Z'}, f)
+                           'endpoints': {e: {} for e in ['hello'] + ([more[0]] if more else [])}, 'permissions': {'net': list(net)}, 'createdAt': '2026-01-01T00:00:00Z'}, f)
         env = dict(os.environ)
         env['PATH'] = os.path.dirname(runtime_command(args, name)) + ':' + env['PATH']
         subprocess.run([os.path.join(args.build, 'at-rund'), '--home', self.home, 'init'], check=True, env=env,
