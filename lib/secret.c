@@ -13,6 +13,7 @@
 #include "lib/mem.h"
 #include "lib/multibase.h"
 #include "lib/syntax.h"
+#include "lib/utf8.h"
 
 #define DEPTH 4
 
@@ -270,6 +271,8 @@ add_pair(struct buf *block, const char *name, size_t name_n, const char *value, 
 		    SYNTAX_ENV_MAX);
 	if (memchr(value, '\0', value_n) != NULL)
 		return err_set(e, ERR_INPUT, "%s: a value may not hold a NUL byte", where);
+	if (!utf8_valid(value, value_n)) /* it would come out changed, since what is sealed is JSON */
+		return err_set(e, ERR_INPUT, "%s: a value must be UTF-8; seal other bytes as base64", where);
 	if (named_before(block, name, name_n))
 		return err_set(e, ERR_INPUT, "%s: %.*s stands there twice", where, (int)name_n, name);
 	if (block->len + name_n + value_n + 2 > SECRET_PLAIN_MAX)

@@ -197,6 +197,8 @@ static const struct {
 	{ "A B=1", NULL },
 	{ "1A=1", NULL },
 	{ "A=1\nA=2", NULL },
+	{ "A=\xff", NULL },
+	{ "A=\xc3\xbc", "{\"A\":\"\xc3\xbc\"}" },
 	{ "{\"A\":1}", NULL },
 	{ "{\"A\":\"1\"", NULL },
 	{ "{\"A\":\"1\",\"A\":\"2\"}", NULL },
