@@ -233,8 +233,8 @@ lighttpd_text(const struct serve *s, struct buf *b)
 	buf_fmt(b, " )\nserver.bind = \"%s%s%s\"\nserver.port = %lld\n", six ? "[" : "", c->web.bind, six ? "]" : "",
 	    (long long)c->port);
 	buf_str(b, "server.tag = \"at-rund\"\n"
-	    "# A chunk goes out when it comes in, not when the answer is whole.\n"
-	    "server.stream-response-body = 1\n"
+	    "# A chunk goes out when it comes in, and none is taken that the client has no room for.\n"
+	    "server.stream-response-body = 2\n"
 	    "fastcgi.server = ( \"\" => (( \"socket\" => ");
 	quoted(b, c->web.listen);
 	buf_str(b, ", \"check-local\" => \"disable\" )) )\n"

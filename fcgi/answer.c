@@ -15,6 +15,8 @@
 #include "lib/store_front.h"
 
 #define STREAM_PIECE (256u * 1024u)
+/* So much is read before the scheduler is told that there is room for more: far less than FRAME_WINDOW. */
+#define TAKEN_BYTES (128u * 1024u)
 
 /* All bundles share one origin with the runner: their pages get an origin of their own instead (scripts still run), and
  * nothing is guessed to be a page.  As a header of its own it can only tighten what the bundle says itself. */
@@ -64,22 +66,55 @@ anything(const struct front_view *v)
 	return true;
 }
 
-/* Sends what is there; the number of bytes, -1 when the caller has gone, -2 when the ledger fails. */
+/* A stream on its way to one reader. */
+struct reading {
+	struct store *s;
+	int64_t row, seq;
+	bool owner;
+	size_t untold; /* bytes that were read and not reported */
+	struct buf piece;
+};
+
+/* The write to the web server has come back: it has room, so there is room for more of the stream. */
 static int
-send_chunks(struct call *c, struct store *s, int64_t row, int64_t *seq, struct buf *piece, struct err *e)
+told(struct call *c, struct reading *r, struct err *e)
+{
+	r->untold += r->piece.len;
+	if (!r->owner || r->untold < TAKEN_BYTES)
+		return 0;
+	if (front_taken(r->s, r->row, r->seq, e) != 0)
+		return -1;
+	r->untold = 0;
+	writer_ring(c->door->writer);
+	return 0;
+}
+
+/* Sends what is there; whether there was something, -1 when the caller has gone, -2 when the ledger fails. */
+static int
+send_chunks(struct call *c, struct reading *r, struct err *e)
 {
 	int sent = 0;
 
 	for (;;) {
-		buf_reset(piece);
-		if (front_chunks(s, row, *seq, STREAM_PIECE, piece, seq, e) != 0)
+		buf_reset(&r->piece);
+		if (front_chunks(r->s, r->row, r->seq, STREAM_PIECE, &r->piece, &r->seq, e) != 0)
 			return -2;
-		if (piece->len == 0)
+		if (r->piece.len == 0)
 			return sent;
-		if (request_write(c->request, piece->data, piece->len) != 0)
+		if (request_write(c->request, r->piece.data, r->piece.len) != 0)
 			return -1;
+		if (told(c, r, e) != 0)
+			return -2;
 		sent = 1;
 	}
+}
+
+/* Who reads a stream that runs for him alone ends it by leaving; any other reader just leaves. */
+static void
+left(struct call *c, const struct front_view *v)
+{
+	if (c->owner && v->mode == JOB_SYNC)
+		answer_cancel(c, v);
 }
 
 static void
@@ -96,27 +131,25 @@ cut(struct call *c, const char *why)
 static void
 stream(struct call *c, struct front_view *v, int64_t deadline)
 {
-	struct store *s;
+	struct reading r = { .row = v->id.row, .owner = c->owner && v->mode == JOB_SYNC };
 	struct job_id id = v->id;
-	struct buf piece = BUF_INIT;
 	struct err e = ERR_INIT;
-	int64_t seq = 0;
 	int sent;
 
-	if ((s = waiter_store(c->waiter, &e)) == NULL) {
+	if ((r.s = waiter_store(c->waiter, &e)) == NULL) {
 		cut(c, e.text);
 		return;
 	}
 	for (;;) {
 		bool done = v->state == JOB_DONE;
 
-		sent = send_chunks(c, s, id.row, &seq, &piece, &e);
+		sent = send_chunks(c, &r, &e);
 		if (sent == -2) {
 			cut(c, e.text);
 			break;
 		}
 		if (sent == -1) {
-			answer_cancel(c, v);
+			left(c, v);
 			break;
 		}
 		if (done) {
@@ -125,12 +158,15 @@ stream(struct call *c, struct front_view *v, int64_t deadline)
 			break;
 		}
 		if (clock_mono_ms() >= deadline) {
-			answer_late(c, v, &e);
+			if (r.owner)
+				answer_late(c, v, &e);
+			else
+				err_set(&e, ERR_TIMEOUT, "the job goes on");
 			cut(c, e.text);
 			break;
 		}
 		if (!waiter_sleep(c->waiter, c->request, sent > 0 ? 250 : 500)) {
-			answer_cancel(c, v);
+			left(c, v);
 			break;
 		}
 		if (waiter_until(c->waiter, NULL, &id, 0, true, true, anything, v, &e) != WAITED_ENOUGH) {
@@ -138,7 +174,7 @@ stream(struct call *c, struct front_view *v, int64_t deadline)
 			break;
 		}
 	}
-	buf_clear(&piece);
+	buf_clear(&r.piece);
 }
 
 int
@@ -152,6 +188,8 @@ answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e
 		add_facts(c, v);
 		return -1;
 	}
+	if (v->streamed && v->taken > 0 && !c->owner)
+		return err_named(e, ERR_NOTFOUND, "ResultGone", "the answer was streamed to its caller and is not kept");
 	if (add_head(c, v, e) != 0)
 		return -1;
 	add_facts(c, v);
@@ -166,7 +204,7 @@ answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e
 	c->reply.stream = c->reply.sent = true;
 	/* After the head of a HEAD nobody listens to the stream. */
 	if (request_send(c->request, &c->reply) != 0 || strcmp(c->request->method, "HEAD") == 0)
-		answer_cancel(c, v);
+		left(c, v);
 	else
 		stream(c, v, deadline);
 	return 0;

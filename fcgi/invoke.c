@@ -307,6 +307,7 @@ go_on(struct call *c, struct invocation *v, struct err *e)
 	}
 	if (v->ticket.job.met == MET_TWIN)
 		return wait_for_twin(c, v, e);
+	c->owner = !v->prefer.async;
 	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
 }
 

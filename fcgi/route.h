@@ -34,6 +34,7 @@ struct call {
 	const struct route *route; /* NULL: none was found */
 	int64_t start_us;
 	bool may_park;
+	bool owner; /* the job runs for this caller alone: it ends when the caller leaves, and what was read of its stream goes */
 	struct invocation *invocation; /* invoke.c's own */
 };
 

@@ -145,6 +145,7 @@ view_whole(struct front_view *v, sqlite3_stmt *q)
 	body = sqlite3_column_blob(q, c);
 	v->body_bytes = (size_t)sqlite3_column_bytes(q, c);
 	v->body = body != NULL ? mem_strn(body, v->body_bytes) : NULL;
+	v->taken = see_int(q, ++c);
 }
 
 _Static_assert((int)FRONT_LOOK_ROW == (int)FRONT_LOOK_LIGHT_ROW && (int)FRONT_LOOK_NONCE == (int)FRONT_LOOK_LIGHT_NONCE,
@@ -216,6 +217,32 @@ front_chunks(struct store *s, int64_t row, int64_t seq, size_t max_bytes, struct
 		*next = see_int(q, 0) + 1;
 	}
 	return rc;
+}
+
+static int
+taken(struct store *s, int64_t row, int64_t seq, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_TAKEN, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_TAKEN_ROW, row);
+	bind_int(q, FRONT_TAKEN_SEQ, seq);
+	if (store_run(s, q, e) < 0 || (q = store_use(s, SQL_FRONT_TAKEN_CHUNKS, e)) == NULL)
+		return -1;
+	bind_int(q, FRONT_TAKEN_CHUNKS_ROW, row);
+	bind_int(q, FRONT_TAKEN_CHUNKS_SEQ, seq);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
+front_taken(struct store *s, int64_t row, int64_t seq, struct err *e)
+{
+	bool mine;
+
+	if (store_enter(s, &mine, e) != 0)
+		return -1;
+	return store_leave(s, mine, taken(s, row, seq, e), e);
 }
 
 /* --- asking for its end --- */

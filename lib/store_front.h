@@ -72,6 +72,7 @@ struct front_view {
 	int starts; /* not with a light look */
 	/* The answer, when the handler has begun one (has_result). */
 	bool has_result, streamed;
+	int64_t taken; /* chunks of a stream before this one are gone */
 	int status;
 	char *headers_json;
 	void *body; /* of a result that is not streamed */
@@ -87,6 +88,9 @@ void front_view_clear(struct front_view *v);
  * *next is the seq to ask for next. */
 int front_chunks(struct store *s, int64_t row, int64_t seq, size_t max_bytes, struct buf *out, int64_t *next,
     struct err *e);
+
+/* The caller for whom the job runs has read its stream up to this chunk: there is room for more, and what was read goes. */
+int front_taken(struct store *s, int64_t row, int64_t seq, struct err *e);
 
 /* Asks for the end of a job: sets job.cancel and leaves an order.  Not an error when it is done already.
  * Own transaction unless inside one. */

@@ -450,6 +450,21 @@ work_chunk(struct store *s, int64_t row, int64_t seq, const void *p, size_t n, s
 	return store_run(s, q, e) < 0 ? -1 : 0;
 }
 
+int
+work_unread(struct store *s, int64_t row, int64_t *bytes, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_UNREAD, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_UNREAD_ROW, row);
+	if (store_row(s, q, e) < 0)
+		return -1;
+	*bytes = see_int(q, 0);
+	store_done(q);
+	return 0;
+}
+
 static void
 bind_id(sqlite3_stmt *q, int at, int64_t id)
 {

@@ -98,6 +98,8 @@ int work_drop(struct store *s, int64_t row, const struct work_end *end, int64_t 
 
 int work_result(struct store *s, int64_t row, int status, const char *headers_json, bool streamed, const void *body,
     size_t n, struct err *e);
+/* Bytes of its stream that nobody has read yet. */
+int work_unread(struct store *s, int64_t row, int64_t *bytes, struct err *e);
 int work_chunk(struct store *s, int64_t row, int64_t seq, const void *p, size_t n, struct err *e);
 int work_log(struct store *s, int64_t row /* 0: none */, int64_t instance, int64_t at, const char *level,
     const char *source, const char *text, size_t n, struct err *e);

@@ -45,6 +45,7 @@
 #include "scheduler/events.h"
 #include "scheduler/exits.h"
 #include "scheduler/fetch.h"
+#include "scheduler/flow.h"
 #include "scheduler/graph.h"
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
@@ -140,6 +141,18 @@ take_orders(void)
 		log_error("read the orders", "why=%s", log_q(e.text));
 }
 
+/* Work after an answer may go on while we drain, as calls may. */
+static bool
+any_resting(void)
+{
+	size_t i;
+
+	for (i = 0; i < shop.pool.n; i++)
+		if (instance_resting(shop.pool.item[i].instance) > 0)
+			return true;
+	return false;
+}
+
 bool
 dispatch_turn(void *arg)
 {
@@ -150,6 +163,7 @@ dispatch_turn(void *arg)
 	for (i = 0; i < shop.pool.n; i++)
 		pool_sync(&shop.pool.item[i]);
 	take_orders();
+	flow_look();
 	intake_refill();
 	more = intake_new() || shop.orders;
 	place_turn();
@@ -165,7 +179,7 @@ dispatch_turn(void *arg)
 	}
 	flush_instances();
 	bury();
-	if (shop.draining && shop.running.n == 0)
+	if (shop.draining && shop.running.n == 0 && !any_resting())
 		loop_end();
 	return more;
 }
@@ -217,7 +231,7 @@ on_tick(void *arg)
 {
 	(void)arg;
 	shop.ticks++;
-	shop.look = shop.orders = shop.new_blanks = true;
+	shop.look = shop.orders = shop.new_blanks = shop.rung = true;
 	if (shop.ticks % BEAT_TICKS == 0) {
 		shop.turn.beat = true;
 		shop.turn.syncs = shop.syncs + (shop.durable != NULL ? durable_count(shop.durable) : 0);
@@ -256,7 +270,7 @@ on_bell(void *arg, uint32_t ev)
 		bare = !intake_slips(heard, (size_t)n) || bare;
 	if (!bare)
 		return;
-	shop.look = true;
+	shop.look = shop.rung = true;
 	if (loop_now_ms() - shop.orders_at_ms >= ORDERS_MS)
 		shop.orders = true;
 	else if (shop.late_orders.at == 0)
@@ -483,6 +497,9 @@ on_grace_over(void *arg)
 	err_named(&e, ERR_BUSY, "RunnerStops", "the runner is being stopped and the call did not end within %s", limit);
 	for (i = 0; i < shop.running.n; i++)
 		events_stop(shop.running.item[i], OUTCOME_KILLED, &e, 0);
+	for (i = 0; i < shop.pool.n; i++)
+		if (instance_resting(shop.pool.item[i].instance) > 0)
+			instance_stop(shop.pool.item[i].instance, e.text);
 }
 
 void

@@ -201,12 +201,14 @@ on_freed(struct instance *i)
 }
 
 static void
-keep_line(struct instance *i, struct job *j, const char *level, const char *source, const char *text, size_t n)
+keep_line(struct instance *i, struct job *j, struct instance_rest *rest, const char *level, const char *source,
+    const char *text, size_t n)
 {
-	int64_t max = shop.conf->limits.log, line = shop.conf->limits.log_line, row = j != NULL ? j->w.id.row : 0;
+	int64_t max = shop.conf->limits.log, line = shop.conf->limits.log_line;
+	int64_t row = j != NULL ? j->w.id.row : rest != NULL ? rest->row : 0;
 	struct pool_entry *x = pool_of(&shop.pool, i);
-	int64_t *logged = j != NULL ? &j->logged : x != NULL ? &x->logged : NULL;
-	bool *cut = j != NULL ? &j->log_cut : x != NULL ? &x->log_cut : NULL;
+	int64_t *logged = j != NULL ? &j->logged : rest != NULL ? &rest->logged : x != NULL ? &x->logged : NULL;
+	bool *cut = j != NULL ? &j->log_cut : rest != NULL ? &rest->cut : x != NULL ? &x->log_cut : NULL;
 	char notice[128], limit[64];
 
 	if (logged == NULL || *cut)
@@ -226,17 +228,31 @@ keep_line(struct instance *i, struct job *j, const char *level, const char *sour
 
 /* Values of secrets are cut out before anything is counted, cut or written. */
 static void
-on_log(struct instance *i, struct job *j, const char *level, const char *source, const char *text, size_t n)
+on_log(struct instance *i, struct job *j, struct instance_rest *rest, const char *level, const char *source, const char *text,
+    size_t n)
 {
 	const struct secret_env *env = instance_secrets(i);
 	struct buf clean = BUF_INIT;
 
 	if (env != NULL && secret_redact(env, text, n, &clean))
-		keep_line(i, j, level, source, clean.data, clean.len);
+		keep_line(i, j, rest, level, source, clean.data, clean.len);
 	else
-		keep_line(i, j, level, source, text, n);
+		keep_line(i, j, rest, level, source, text, n);
 	secret_wipe(clean.data, clean.len);
 	buf_clear(&clean);
+}
+
+/* The job's own log says how long work after its answer went on, and whether it was let. */
+static void
+on_rested(struct instance *i, const struct instance_rest *rest, const char *why)
+{
+	char text[400];
+
+	if (why != NULL)
+		snprintf(text, sizeof text, "work after the answer was cut: %s", why);
+	else
+		snprintf(text, sizeof text, "work after the answer took %lld ms", (long long)(loop_now_ms() - rest->since_ms));
+	turn_log(&shop.turn, rest->row, instance_ledger_id(i), why != NULL ? "warn" : "debug", "runner", text, strlen(text));
 }
 
 /* The process died under a call. */
@@ -277,6 +293,7 @@ const struct instance_events events = {
 	.failed = on_failed,
 	.bad = on_bad,
 	.freed = on_freed,
+	.rested = on_rested,
 	.log = on_log,
 	.lost = on_lost,
 	.gone = on_gone,

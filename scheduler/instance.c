@@ -40,12 +40,15 @@
 #define READ_ROOM     65536
 #define READ_A_TURN   (1u << 20)
 #define PLACES_MAX    64
+#define REST_GRACE_MS 1000 /* from the deadline of work after an answer to the kill of its process */
 
 struct call {
 	struct instance *instance;
-	struct job *job;  /* NULL: abandoned */
+	struct job *job;  /* NULL: abandoned, or its answer is whole and work after it goes on */
 	uint32_t number;  /* 0: the place is free */
-	bool head;
+	bool head, rests, late;
+	int64_t received, allowed; /* bytes of the answer */
+	struct instance_rest rest;
 	char why[160];    /* of the kill when the grace has passed */
 	struct loop_timer grace;
 };
@@ -114,11 +117,35 @@ call_free(struct call *c)
 {
 	loop_stop(&c->grace);
 	c->number = 0;
+	c->rests = false;
 	c->job = NULL;
 	c->instance->busy--;
 	c->instance->used_ms = loop_now_ms();
 	if (c->instance->busy == 0)
 		account_busy(c->instance->account, false);
+}
+
+static void on_rest_late(void *arg);
+
+/* The answer is whole.  Work after it has the time that the job had. */
+static void
+call_end(struct call *c, const struct frame *f)
+{
+	const struct job *j = c->job;
+	char limit[96];
+
+	if (!f->stays) {
+		call_free(c);
+		return;
+	}
+	c->rests = true;
+	c->job = NULL;
+	if (j == NULL)
+		return; /* its grace runs already */
+	c->rest = (struct instance_rest){ j->w.id.row, j->logged, loop_now_ms(), j->log_cut };
+	collect_limit_ms(j->limit_key, j->timeout_ms, limit, sizeof limit);
+	snprintf(c->why, sizeof c->why, "work after the answer went on longer than %.96s", limit);
+	loop_after(&c->grace, j->deadline_ms - clock_mono_ms(), on_rest_late, c);
 }
 
 /* --- the end --- */
@@ -234,11 +261,14 @@ on_exit_of(void *arg, int status)
 	i->account = NULL;
 	outcome = death(i, status, &why);
 	for (k = 0; k < i->places; k++) {
-		struct job *j = i->call[k].job;
+		struct call *c = &i->call[k];
+		struct job *j = c->job;
 
-		if (i->call[k].number == 0)
+		if (c->number == 0)
 			continue;
-		call_free(&i->call[k]);
+		if (c->rests && c->rest.row != 0)
+			on->rested(i, &c->rest, c->late ? c->why : why.text);
+		call_free(c);
 		if (j != NULL)
 			on->lost(i, j, outcome, &why);
 	}
@@ -299,7 +329,7 @@ got_head(struct instance *i, const struct frame *f)
 	char *headers = NULL;
 	int status = 0;
 
-	if (c == NULL || c->head) {
+	if (c == NULL || c->head || c->rests) {
 		protocol_error(i, "HEAD out of turn");
 		return;
 	}
@@ -307,12 +337,12 @@ got_head(struct instance *i, const struct frame *f)
 	j = c->job;
 	if (j != NULL && collect_head(f->data, f->length, conf->limits.header, &status, &headers, &e) != 0) {
 		if (f->last)
-			call_free(c);
+			call_end(c, f);
 		on->bad(i, j, &e);
 		return;
 	}
 	if (f->last)
-		call_free(c);
+		call_end(c, f);
 	if (j == NULL) {
 		if (f->last)
 			on->freed(i);
@@ -329,13 +359,18 @@ got_body(struct instance *i, const struct frame *f)
 	struct call *c = call_find(i, f->call);
 	struct job *j;
 
-	if (c == NULL || !c->head) {
+	if (c == NULL || !c->head || c->rests) {
 		protocol_error(i, "BODY out of turn");
+		return;
+	}
+	c->received += (int64_t)f->length;
+	if (c->received > c->allowed) {
+		protocol_error(i, "BODY beyond its credit");
 		return;
 	}
 	j = c->job;
 	if (f->last)
-		call_free(c);
+		call_end(c, f);
 	if (j != NULL && f->length > 0)
 		on->body(i, j, f->data, f->length);
 	if (!f->last)
@@ -374,11 +409,11 @@ got_error(struct instance *i, const struct frame *f)
 	} else if (f->call == 0 && i->state == INSTANCE_LOADING) {
 		instance_stop(i, "the bundle does not load");
 		on->broken(i, &why);
-	} else if (c == NULL) {
+	} else if (c == NULL || c->rests) {
 		protocol_error(i, "ERROR out of turn");
 	} else {
 		j = c->job;
-		call_free(c);
+		call_end(c, f);
 		if (j != NULL) {
 			on->failed(i, j, &why);
 		} else {
@@ -386,6 +421,31 @@ got_error(struct instance *i, const struct frame *f)
 			on->freed(i);
 		}
 	}
+}
+
+static void
+got_done(struct instance *i, const struct frame *f)
+{
+	struct call *c = call_find(i, f->call);
+
+	if (c == NULL || !c->rests) {
+		protocol_error(i, "DONE out of turn");
+		return;
+	}
+	if (c->rest.row != 0)
+		on->rested(i, &c->rest, c->late ? c->why : NULL);
+	call_free(c);
+	on->freed(i);
+}
+
+/* Of a call that has ended meanwhile it says nothing any more. */
+static void
+got_more(struct instance *i, const struct frame *f)
+{
+	int64_t n = frame_number(f);
+
+	if (f->call == 0 || f->call > i->last_number || n < 0 || n > FRAME_WINDOW)
+		protocol_error(i, "MORE out of turn");
 }
 
 static void
@@ -405,7 +465,7 @@ got_log(struct instance *i, const struct frame *f)
 		protocol_error(i, e.text);
 		return;
 	}
-	on->log(i, c != NULL ? c->job : NULL, level, "console", text, strlen(text));
+	on->log(i, c != NULL ? c->job : NULL, c != NULL && c->rests ? &c->rest : NULL, level, "console", text, strlen(text));
 	free(text);
 }
 
@@ -430,6 +490,12 @@ got_frame(struct instance *i, const struct frame *f)
 		return;
 	case FRAME_LOG:
 		got_log(i, f);
+		return;
+	case FRAME_MORE:
+		got_more(i, f);
+		return;
+	case FRAME_DONE:
+		got_done(i, f);
 		return;
 	default: /* frame_next lets no other kind through */
 		protocol_error(i, "a frame of the host");
@@ -548,15 +614,16 @@ static void
 on_line(void *arg, const struct voice *v, const char *text, size_t n)
 {
 	struct instance *i = arg;
-	struct job *only = NULL;
+	struct call *only = NULL;
 	int k;
 
 	for (k = 0; i->busy == 1 && k < i->places; k++)
 		if (i->call[k].number != 0)
-			only = i->call[k].job;
+			only = &i->call[k];
 	if (strstr(text, "heap out of memory") != NULL)
 		i->out_of_memory = true;
-	on->log(i, only, v == &i->err_voice ? "warn" : "info", v->source, text, n);
+	on->log(i, only != NULL ? only->job : NULL, only != NULL && only->rests ? &only->rest : NULL,
+	    v == &i->err_voice ? "warn" : "info", v->source, text, n);
 }
 
 static void
@@ -875,7 +942,10 @@ instance_call(struct instance *i, struct job *j)
 		i->last_number = 1;
 	c->number = i->last_number;
 	c->job = j;
-	c->head = false;
+	c->head = c->rests = c->late = false;
+	c->received = 0;
+	c->allowed = FRAME_WINDOW;
+	c->rest = (struct instance_rest){ 0 };
 	if (i->busy++ == 0)
 		account_busy(i->account, true);
 	if (i->gate && i->code->bundle->permissions.net.n > 0)
@@ -896,6 +966,32 @@ on_call_grace(void *arg)
 	struct call *c = arg;
 
 	instance_stop(c->instance, c->why);
+}
+
+static void
+on_rest_late(void *arg)
+{
+	struct call *c = arg;
+
+	c->late = true;
+	frame_add(&c->instance->out, FRAME_CANCEL, true, c->number, "", 0);
+	loop_after(&c->grace, REST_GRACE_MS, on_call_grace, c);
+}
+
+void
+instance_allow(struct instance *i, const struct job *j, int64_t bytes)
+{
+	int k;
+
+	for (k = 0; k < i->places; k++) {
+		struct call *c = &i->call[k];
+		int64_t more = bytes - c->allowed;
+
+		if (c->number == 0 || c->job != j || more <= 0)
+			continue;
+		frame_add_credit(&i->out, c->number, (uint32_t)more);
+		c->allowed = bytes;
+	}
 }
 
 void
@@ -949,6 +1045,16 @@ int
 instance_busy(const struct instance *i)
 {
 	return i->busy;
+}
+
+int
+instance_resting(const struct instance *i)
+{
+	int k, n = 0;
+
+	for (k = 0; k < i->places; k++)
+		n += i->call[k].number != 0 && i->call[k].rests;
+	return n;
 }
 
 struct code *

@@ -27,6 +27,12 @@ struct runtime;
 struct task;
 struct secret_env;
 
+/* What is left of a job whose answer is whole while work after it goes on: enough to log for it. */
+struct instance_rest {
+	int64_t row, logged, since_ms;
+	bool cut;
+};
+
 enum instance_state {
 	INSTANCE_STARTING,
 	INSTANCE_BLANK,
@@ -47,8 +53,10 @@ struct instance_events {
 	void (*failed)(struct instance *i, struct job *j, const struct err *why); /* it threw */
 	void (*bad)(struct instance *i, struct job *j, const struct err *why);    /* an answer that is none */
 	void (*freed)(struct instance *i); /* a call that nobody waited for any more has ended */
-	void (*log)(struct instance *i, struct job *j /* or NULL */, const char *level, const char *source,
-	    const char *text, size_t n);
+	/* Work after an answer has ended; why: not by itself. */
+	void (*rested)(struct instance *i, const struct instance_rest *rest, const char *why /* or NULL */);
+	void (*log)(struct instance *i, struct job *j /* or NULL */, struct instance_rest *rest /* or NULL */, const char *level,
+	    const char *source, const char *text, size_t n);
 	/* The process is gone and reaped; calls under way are told one by one through lost, then gone once. */
 	void (*lost)(struct instance *i, struct job *j, enum job_outcome outcome, const struct err *why);
 	void (*gone)(struct instance *i, const char *why);
@@ -76,6 +84,8 @@ void instance_told(struct instance *i);
 void instance_call(struct instance *i, struct job *j);
 /* Nobody waits for this call any more: CANCEL goes out, and an executor that has not ended it after grace_ms is killed. */
 void instance_abandon(struct instance *i, struct job *j, int64_t grace_ms, const char *why);
+/* The answer of this job may grow to so many bytes in all. */
+void instance_allow(struct instance *i, const struct job *j, int64_t bytes);
 /* Sends what was queued, as far as it goes now. */
 void instance_flush(struct instance *i);
 /* Kills it; why is what its row says. */
@@ -86,6 +96,7 @@ enum instance_state instance_state(const struct instance *i);
 const char *instance_word(const struct instance *i);
 int instance_free_places(const struct instance *i); /* of a warm one */
 int instance_busy(const struct instance *i);        /* calls under way, also abandoned ones */
+int instance_resting(const struct instance *i);     /* of these, those with a whole answer and work after it */
 struct code *instance_code(const struct instance *i); /* bound to, NULL: blank */
 const struct runtime *instance_runtime(const struct instance *i);
 const struct backend *instance_wall(const struct instance *i);

@@ -11,6 +11,7 @@
 #include "lib/bell.h"
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "lib/frame.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/news.h"
@@ -18,6 +19,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/durable.h"
 #include "scheduler/events.h"
+#include "scheduler/flow.h"
 #include "scheduler/instance.h"
 #include "scheduler/receipts.h"
 #include "scheduler/retry.h"
@@ -275,6 +277,7 @@ after_start(struct job *j)
 	j->w.attempt++;
 	j->started = true;
 	j->started_us = clock_mono_us();
+	j->allowed = FRAME_WINDOW;
 	loop_after(&j->timer, j->deadline_ms - clock_mono_ms(), events_deadline, j);
 	running_add(j);
 	if (j->light && shop.record.at == 0)
@@ -315,6 +318,7 @@ after_touch(struct job *j)
 	if (j->body.len > 0)
 		j->seq++;
 	buf_reset(&j->body);
+	flow_written(j);
 }
 
 void

@@ -70,6 +70,7 @@ struct shop {
 	int64_t boot_row;              /* jobs from here on were made in this boot of the machine */
 	int64_t ticks, orders_at_ms;
 	int ringer, bell;
+	bool thirsty, rung; /* a stream waits for its reader; somebody rang, or a second has passed */
 	bool look, rescan, orders, draining, new_blanks;
 	bool short_of_memory;          /* since the last tick: nothing is started that nobody waits for */
 	struct loop_timer tick, sweep, pump, late_orders, grace, record;

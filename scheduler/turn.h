@@ -61,6 +61,8 @@ struct job {
 	char *headers_json;
 	struct buf body;     /* came in this turn */
 	int64_t seq, received, logged;
+	int64_t allowed; /* bytes of the answer that the executor may send in all */
+	bool thirsty;    /* it waits for its reader */
 	bool log_cut;
 	struct receipt_draft *receipt; /* NULL: nobody asked for one */
 

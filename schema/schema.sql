@@ -112,7 +112,8 @@ CREATE TABLE result (
   status       INTEGER NOT NULL,
   headers_json TEXT NOT NULL,
   streamed     INTEGER NOT NULL CHECK (streamed IN (0, 1)),
-  body         BLOB
+  body         BLOB,
+  taken        INTEGER NOT NULL DEFAULT 0   -- chunks before this one were read by the caller who waits, and are gone
 ) STRICT;
 
 CREATE TABLE chunk (

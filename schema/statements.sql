@@ -122,12 +122,19 @@ SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.start
 SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
        j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, r.streamed, r.status,
        j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.caller, j.attempt, r.headers_json,
-       r.body
+       r.body, r.taken
   FROM job j LEFT JOIN result r ON r.job = j.id
  WHERE j.id = :row AND j.nonce = :nonce;
 
 -- name: front_chunks
 SELECT seq, data FROM chunk WHERE job = :row AND seq >= :seq ORDER BY seq;
+
+-- name: front_taken
+-- The caller has read all before this chunk: there is room for more.
+UPDATE result SET taken = :seq WHERE job = :row;
+
+-- name: front_taken_chunks
+DELETE FROM chunk WHERE job = :row AND seq < :seq;
 
 -- name: front_cancel
 -- Somebody asked; a job that is done stays as it is.
@@ -308,6 +315,10 @@ VALUES (:row, :status, :headers_json, :streamed, :body);
 
 -- name: work_chunk
 INSERT INTO chunk (job, seq, data) VALUES (:row, :seq, :data);
+
+-- name: work_unread
+-- Bytes of a stream that nobody has read yet.
+SELECT coalesce(sum(length(data)), 0) FROM chunk WHERE job = :row;
 
 -- name: work_log
 INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance, :at, :level, :source, :text);

@@ -124,7 +124,7 @@ def lighttpd_conf(path, port, sock, upload):
 server.document-root = "{upload}"
 server.bind = "127.0.0.1"
 server.port = {port}
-server.stream-response-body = 1
+server.stream-response-body = 2
 server.upload-dirs = ("{upload}")
 server.max-connections = 1024
 fastcgi.server = ("/" => (("socket" => "{sock}", "check-local" => "disable")))

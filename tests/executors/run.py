@@ -19,7 +19,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RUNTIMES = os.path.join(ROOT, 'backends', 'runtimes')
-HELLO, READY, HEAD, BODY, ERROR, LOG, LOAD, CALL, DATA, CANCEL = 1, 2, 3, 4, 5, 6, 16, 17, 18, 19
+HELLO, READY, HEAD, BODY, ERROR, LOG, MORE, DONE, LOAD, CALL, DATA, CANCEL, CREDIT = 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 21
+STAYS, WINDOW = 2, 1 << 20
 FRAME_MAX = 256 * 1024
 DEADLINE = 20.0
 
@@ -49,6 +50,7 @@ class Answer:
     def __init__(self):
         self.status = self.headers = self.error = None
         self.body, self.chunks, self.logs, self.times, self.head_at = b'', [], [], [], None
+        self.stayed_ms = None  # how long work went on after the answer
 
     def header(self, name):
         return [v for n, v in self.headers if n == name]
@@ -97,7 +99,7 @@ class Instance:
         finally:
             listener.close()
         self.sock.settimeout(DEADLINE)
-        self.box, self.number, self.logs, self.events = b'', 0, [], []
+        self.box, self.number, self.logs, self.events, self.more = b'', 0, [], [], 0
         self.hello = self.expect(HELLO)
         self.hello_ms = (time.monotonic() - self.started) * 1000
         self.ready = self.load_error = None
@@ -140,11 +142,15 @@ class Instance:
         while True:
             if len(self.box) >= 12:
                 kind, flags, zero, call, length = struct.unpack_from('>BBHII', self.box)
-                check(kind in (HELLO, READY, HEAD, BODY, ERROR, LOG) and flags <= 1 and zero == 0 and
-                      length <= FRAME_MAX, f'a frame that may not be: {self.box[:12]!r}')
+                check(kind in (HELLO, READY, HEAD, BODY, ERROR, LOG, MORE, DONE) and zero == 0 and length <= FRAME_MAX and
+                      (flags <= 1 or flags == 3 and kind in (HEAD, BODY, ERROR)), f'a frame that may not be: {self.box[:12]!r}')
                 if len(self.box) >= 12 + length:
                     payload, self.box = self.box[12:12 + length], self.box[12 + length:]
-                    return kind, bool(flags), call, payload
+                    if kind == MORE:
+                        check(len(payload) == 4 and call > 0, 'MORE says how much')
+                        self.more += int.from_bytes(payload, 'big')
+                        continue
+                    return kind, flags, call, payload
             try:
                 data = self.sock.recv(1 << 20)
             except socket.timeout:
@@ -177,8 +183,9 @@ class Instance:
     def finish(self, *numbers, slow=0):
         """Reads until every one of the calls has ended; checks the order of frames on the way."""
         answers = {n: Answer() for n in numbers}
-        open_calls = set(numbers)
-        while open_calls:
+        open_calls, staying = set(numbers), {}
+        credit = {n: WINDOW for n in numbers}
+        while open_calls or staying:
             kind, last, call, payload = self.frame()
             if slow:
                 time.sleep(slow)
@@ -186,6 +193,10 @@ class Instance:
                 line = json.loads(payload)
                 same(sorted(line), ['level', 'text'], 'fields of LOG')
                 (answers[call].logs if call in answers else self.logs).append((line['level'], line['text']))
+                continue
+            if kind == DONE:
+                check(call in staying and not payload, 'DONE of a call that does not stay')
+                answers[call].stayed_ms = (time.monotonic() - staying.pop(call)) * 1000
                 continue
             check(call in open_calls, f'frame {kind} for call {call}, which is not open')
             a = answers[call]
@@ -196,6 +207,11 @@ class Instance:
             elif kind == BODY:
                 check(a.status is not None, 'BODY before HEAD')
                 a.body += payload
+                credit[call] -= len(payload)
+                check(credit[call] >= 0, 'more of the answer than there was room for')
+                if credit[call] < WINDOW // 2 and not last:
+                    self.send(CREDIT, call, struct.pack('>I', WINDOW - credit[call]))
+                    credit[call] = WINDOW
                 if payload:
                     a.chunks.append(payload)
                     a.times.append(time.monotonic())
@@ -206,6 +222,8 @@ class Instance:
                 raise Failed(f'frame {kind} in a call')
             if last or kind == ERROR:
                 open_calls.discard(call)
+                if last & STAYS:
+                    staying[call] = time.monotonic()
         return [answers[n] for n in numbers] if len(numbers) > 1 else answers[numbers[0]]
 
     def call(self, endpoint, **more):
@@ -214,6 +232,30 @@ class Instance:
 
 
 # ---- what is checked ----
+
+def stays(a, *logs):
+    check(a.stayed_ms is not None, 'work after the answer is not told')
+    check(set(logs) <= set(a.logs), f'log {a.logs}')
+
+
+def no_room(x):
+    """Nobody gives credit: the window is all that comes, and a CANCEL is still heard."""
+    for name in ('endless', 'bigSlow'):
+        n, got, asked = x.begin(name), 0, False
+        while True:
+            kind, last, call, payload = x.frame()
+            if kind in (BODY, ERROR):
+                same(call, n, 'call')
+            got += len(payload) if kind == BODY else 0
+            check(got <= WINDOW, 'more than there is room for')
+            if got == WINDOW and not asked:
+                x.send(CANCEL, n)
+                asked = True
+            if kind == ERROR:
+                same(json.loads(payload)['name'], 'Cancelled', 'name')
+                break
+    is_answer(x.call('text'))
+
 
 def no_paths(text, x=None):
     for bad in ('/tmp/', '/home/', '/root/', '/usr/', '/work/', 'file://', 'backends/runtimes', 'executor.', 'core.mjs',
@@ -490,6 +532,16 @@ def siteModule(request, ctx):
 def siteThere(request, ctx):
     import site
     return any("packages" in p for p in sys.path)
+def waits(request, ctx):
+    def bad(): raise ValueError("three")
+    ctx.wait_until(print, "one"); ctx.wait_until(lambda: print("two")); ctx.wait_until(bad)
+    return 1
+async def awaits(request, ctx):
+    import asyncio
+    async def later(): await asyncio.sleep(0.01); print("four")
+    ctx.wait_until(later())
+    return 1
+def pieces(request, ctx): return str(sum(map(len, request.stream)))
 def swallow(request, ctx):
     try:
         for _ in range(1000):
@@ -676,7 +728,7 @@ def js_cases(runtime):
         ('exits in a timer', 'exitsLater', {}, lambda a: E(a, 'Exited', leave)),
         ('error in a timer', 'strayTimer', {}, lambda a: E(a, 'RangeError', 'in a timer', line('"in a timer"'))),
         ('rejection nobody handles', 'strayPromise', {}, lambda a: E(a, 'RangeError', 'not handled')),
-        ('waitUntil', 'waits', {}, lambda a: A(a, 200, b'1')),
+        ('waitUntil', 'waits', {}, lambda a: (A(a, 200, b'1'), stays(a, ('error', 'waitUntil: Error: later')))),
     ]
     if runtime == 'node':
         cases.append(('process.stdout', 'logWrite', {}, logs_are(('info', 'partial'), ('error', 'err'), ('info', 'rest'))))
@@ -921,6 +973,7 @@ def fresh_js(runtime):
         ('logs at load', {main: 'console.log("loading"); export const a = () => 1;'}, main, lambda x: same(x.logs, [{'level': 'info', 'text': 'loading'}], 'log')),
         ('calls side by side', all_cases, main, concurrent),
         ('CANCEL', all_cases, main, cancel),
+        ('no more than there is room for', all_cases, main, no_room),
         ('CANCEL while the body comes', all_cases, main, cancel_body),
         ('back-pressure', all_cases, main, back_pressure),
         ('frames in pieces', all_cases, main, split_frames),
@@ -1054,6 +1107,9 @@ def fresh_py(_):
         ('logs at load', {'main.py': 'print("loading")\ndef a(): pass'}, 'main.py', lambda x: same(x.logs, [{'level': 'info', 'text': 'loading'}], 'log')),
         ('calls wait their turn', files, 'main.py', queue),
         ('CANCEL', files, 'main.py', cancel),
+        ('no more than there is room for', files, 'main.py', no_room),
+        ('wait_until', files, 'main.py', lambda x: (stays(x.call('waits'), ('info', 'one'), ('info', 'two'), ('error', 'wait_until: ValueError: three')), stays(x.call('awaits'), ('info', 'four')), same(x.call('text').body, b'plain', 'body'))),
+        ('a body as it comes', files, 'main.py', lambda x: is_answer(x.call('pieces', method='POST', body=bytes(3 << 20)), 200, b'3145728')),
         ('frames in pieces', files, 'main.py', split_frames),
         ('os._exit', files, 'main.py', dies),
         ('end of the socket ends it', files, 'main.py', leaves),

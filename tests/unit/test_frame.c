@@ -23,6 +23,28 @@ TEST(a_frame_reads_back)
 	buf_clear(&b);
 }
 
+TEST(an_end_may_stay_and_room_is_a_number)
+{
+	struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct frame f;
+	char more[FRAME_HEAD_BYTES + 4] = { FRAME_MORE, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 4, 0, 1, 0, 2 };
+
+	frame_add(&b, FRAME_BODY, true, 1, "x", 1);
+	b.data[1] |= FRAME_STAYS;
+	CHECK_INT(frame_next(b.data, b.len, &f, &e), FRAME_HEAD_BYTES + 1);
+	CHECK(f.last && f.stays);
+	CHECK_INT(frame_number(&f), -1);
+	CHECK_INT(frame_next(more, sizeof more, &f, &e), (long)sizeof more);
+	CHECK(f.kind == FRAME_MORE && f.call == 7 && !f.stays);
+	CHECK_INT(frame_number(&f), 65538);
+	buf_reset(&b);
+	frame_add_credit(&b, 7, 65538);
+	CHECK_INT(b.len, sizeof more);
+	CHECK(b.data[0] == FRAME_CREDIT && memcmp(b.data + 1, more + 1, sizeof more - 1) == 0);
+	buf_clear(&b);
+}
+
 TEST(a_frame_in_pieces_waits_for_its_end)
 {
 	struct buf b = BUF_INIT;
@@ -48,10 +70,12 @@ TEST(a_frame_that_cannot_be_is_refused)
 		unsigned char head[FRAME_HEAD_BYTES];
 	} bad[] = {
 		{ "kind 0", { 0 } },
-		{ "kind 7", { 7 } },
 		{ "a frame only the host sends", { FRAME_CALL } },
 		{ "kind 255", { 255 } },
-		{ "unknown flag", { FRAME_BODY, 2 } },
+		{ "STAYS without LAST", { FRAME_BODY, 2 } },
+		{ "a log that stays", { FRAME_LOG, 3 } },
+		{ "unknown flag", { FRAME_BODY, 4 } },
+		{ "unknown kind", { FRAME_DONE + 1 } },
 		{ "all flags", { FRAME_BODY, 255 } },
 		{ "third byte", { FRAME_BODY, 0, 1 } },
 		{ "fourth byte", { FRAME_BODY, 0, 0, 1 } },

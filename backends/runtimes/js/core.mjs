@@ -8,9 +8,11 @@
 import { headerList, makeWeb } from "./web.mjs";
 import { makeReport } from "./report.mjs";
 
-const HELLO = 1, READY = 2, HEAD = 3, BODY = 4, ERROR = 5, LOG = 6;
-const LOAD = 16, CALL = 17, DATA = 18, CANCEL = 19, SECRETS = 20;
-const HEAD_BYTES = 12, FRAME_MAX = 256 * 1024;
+const HELLO = 1, READY = 2, HEAD = 3, BODY = 4, ERROR = 5, LOG = 6, MORE = 7, DONE = 8;
+const LOAD = 16, CALL = 17, DATA = 18, CANCEL = 19, SECRETS = 20, CREDIT = 21;
+const HEAD_BYTES = 12, FRAME_MAX = 256 * 1024, WINDOW = 1024 * 1024;
+/* Flags of a frame: nothing follows for this call; and yet work after the answer goes on. */
+const LAST = 1, STAYS = 2;
 /* Small answers are encoded straight into the frame; a string may take three bytes a unit. */
 const SMALL = 16 * 1024;
 /* Log lines that the host has not taken yet; more are counted, not kept, so a flood cannot fill the memory. */
@@ -61,7 +63,7 @@ export function serve(at) {
 
 	const head = (b, o, kind, last, call, n) => {
 		b[o] = kind;
-		b[o + 1] = last ? 1 : 0;
+		b[o + 1] = +last;
 		b[o + 2] = b[o + 3] = 0;
 		b[o + 4] = call >>> 24;
 		b[o + 5] = call >>> 16;
@@ -87,7 +89,7 @@ export function serve(at) {
 		let o = 0, f = from;
 		for (let i = 0; i < frames; i++) {
 			const n = Math.min(FRAME_MAX, to - f);
-			head(b, o, BODY, last && i === frames - 1, call, n);
+			head(b, o, BODY, i === frames - 1 ? last : 0, call, n);
 			b.set(bytes.subarray(f, f + n), o + HEAD_BYTES);
 			o += HEAD_BYTES + n;
 			f += n;
@@ -100,7 +102,7 @@ export function serve(at) {
 	const current = () => {
 		const mine = storage?.getStore();
 		if (mine !== undefined)
-			return mine.ended ? null : mine;
+			return mine.over ? null : mine;
 		return calls.size === 1 ? calls.values().next().value : null;
 	};
 
@@ -138,15 +140,37 @@ export function serve(at) {
 
 	/* ---- the end of a call ---- */
 
-	const end = (call) => {
-		if (call.partial !== null)
-			call.partial();
-		call.ended = true;
+	const forget = (call) => {
+		call.over = true;
 		calls.delete(call.id);
-		if (call.timer !== null)
-			call.timer();
 		if (calls.size === 0 && !warmed)
 			restUntilIdle();
+	};
+
+	const flushPartial = (call) => {
+		if (call.partial !== null)
+			call.partial();
+	};
+
+	/* The answer is whole, or never will be.  The flags of its last frame. */
+	const end = (call) => {
+		flushPartial(call);
+		call.ended = true;
+		if (call.timer !== null)
+			call.timer();
+		if (call.pending > 0 && !call.cancelled)
+			return LAST | STAYS;
+		forget(call);
+		return LAST;
+	};
+
+	/* What waitUntil was given has come to its end. */
+	const settled = (call) => {
+		if (--call.pending > 0 || !call.ended || call.over)
+			return;
+		flushPartial(call);
+		forget(call);
+		sendText(DONE, true, call.id, "");
 	};
 
 	const report = makeReport({ cut, clean });
@@ -157,8 +181,7 @@ export function serve(at) {
 		const r = report.describe(error);
 		if (call.cancelled && r.name !== "Exited" && error !== GOES_ON)
 			r.name = "Cancelled";
-		end(call);
-		sendText(ERROR, true, call.id, stringify(r));
+		sendText(ERROR, end(call), call.id, stringify(r));
 	};
 
 	/* ---- answers ---- */
@@ -182,14 +205,13 @@ export function serve(at) {
 	/* HEAD and a BODY that is there already: one buffer, one write.  h is text or bytes, so is body. */
 	const answerWhole = (call, h, body) => {
 		if (body === null) {
-			end(call);
-			sendText(HEAD, true, call.id, h);
+			sendText(HEAD, end(call), call.id, h);
 			return;
 		}
 		if (body.length > SMALL || h.length > SMALL)
 			return answerLarge(call, typeof h === "string" ? h : at.text(h, 0, h.length),
 				typeof body === "string" ? at.utf8(body) : body);
-		end(call);
+		const flags = end(call);
 		const isText = typeof h === "string", bodyText = typeof body === "string";
 		const b = at.alloc(2 * HEAD_BYTES + (isText ? h.length * 3 : h.length) +
 			(bodyText ? body.length * 3 : body.length));
@@ -207,7 +229,7 @@ export function serve(at) {
 			n = body.length;
 			b.set(body, o + HEAD_BYTES);
 		}
-		head(b, o, BODY, true, call.id, n);
+		head(b, o, BODY, flags, call.id, n);
 		at.write(b.subarray(0, o + HEAD_BYTES + n));
 	};
 
@@ -217,20 +239,33 @@ export function serve(at) {
 		return h;
 	};
 
-	const answerLarge = async (call, h, bytes) => {
-		const step = 4 * FRAME_MAX;
-		sendText(HEAD, false, call.id, headTooLong(h));
-		for (let from = 0; ; from += step) {
-			const to = Math.min(bytes.length, from + step), last = to === bytes.length;
+	const room = (call) => new Promise((resolve) => { call.room = resolve; });
+
+	/* Not more than the host has room for; when last, the answer ends with them. */
+	const sendAll = async (call, bytes, last) => {
+		for (let from = 0; ; ) {
+			while (call.credit === 0 && from < bytes.length && !call.cancelled)
+				await room(call);
 			if (call.ended)
 				return;
-			if (last)
-				end(call);
-			if (!sendBytes(call.id, bytes, from, to, last) && !last)
-				await at.drained();
-			if (last)
+			if (call.cancelled)
+				throw CANCELLED;
+			const to = Math.min(bytes.length, from + call.credit), whole = to === bytes.length;
+			call.credit -= to - from;
+			const flows = sendBytes(call.id, bytes, from, to, whole && last ? end(call) : 0);
+			if (whole && (last || flows))
 				return;
+			if (!flows)
+				await at.drained();
+			if (whole)
+				return;
+			from = to;
 		}
+	};
+
+	const answerLarge = (call, h, bytes) => {
+		sendText(HEAD, false, call.id, headTooLong(h));
+		return sendAll(call, bytes, true);
 	};
 
 	const asBytes = (chunk) => {
@@ -257,16 +292,14 @@ export function serve(at) {
 					throw CANCELLED;
 				if (done) {
 					open = false;
-					end(call);
-					sendBytes(call.id, new Uint8Array(0), 0, 0, true);
+					sendBytes(call.id, new Uint8Array(0), 0, 0, end(call));
 					return;
 				}
 				const bytes = asBytes(value);
-				if (bytes.length > 0 && !sendBytes(call.id, bytes, 0, bytes.length, false)) {
-					await at.drained();
-					if (call.ended)
-						break;
-				}
+				if (bytes.length > 0)
+					await sendAll(call, bytes, false);
+				if (call.ended)
+					break;
 			}
 		} finally {
 			if (open)
@@ -344,13 +377,29 @@ export function serve(at) {
 
 	/* ---- calls ---- */
 
-	const web = makeWeb(at);
+	/* The host may send as much of a body again as was taken of it. */
+	const took = (call, n) => {
+		call.taken += n;
+		if (call.whole || call.taken < WINDOW / 2)
+			return;
+		const b = at.alloc(HEAD_BYTES + 4);
+		head(b, 0, MORE, 0, call.id, 4);
+		new DataView(b.buffer, b.byteOffset).setUint32(HEAD_BYTES, call.taken);
+		call.taken = 0;
+		at.write(b);
+	};
+
+	const web = makeWeb(at, took);
 
 	class Call {
 		constructor(id, m, whole) {
 			this.id = id;
 			this.m = m;
-			this.ended = this.cancelled = false;
+			this.ended = this.over = this.cancelled = false;
+			this.pending = 0; /* promises of waitUntil */
+			this.credit = WINDOW; /* what may be sent of the answer */
+			this.taken = 0; /* bytes of the request's body that the host was not told of */
+			this.room = null; /* who waits for credit */
 			this.until = now() + m.deadlineMs;
 			this.chunks = null; /* of the request's body */
 			this.whole = whole;
@@ -384,12 +433,17 @@ export function serve(at) {
 		get signal() { return this.#call.signal; }
 		log(...args) {
 			const lv = args.length > 1 && typeof args[0] === "string" && args[0] in LEVELS ? args.shift() : "info";
-			log(lv, at.format(args), this.#call.ended ? null : this.#call);
+			log(lv, at.format(args), this.#call.over ? null : this.#call);
 		}
+		/* Work after the answer, which is not held up by it: until the deadline, when its process ends. */
 		waitUntil(promise) {
 			const call = this.#call;
-			Promise.resolve(promise).catch((e) =>
-				log("error", `waitUntil: ${report.line(e)}`, call.ended ? null : call));
+			if (call.over)
+				throw new TypeError("waitUntil: the call has ended");
+			call.pending++;
+			Promise.resolve(promise)
+				.catch((e) => log("error", `waitUntil: ${report.line(e)}`, call.over ? null : call))
+				.then(() => settled(call));
 		}
 		passThroughOnException() {}
 	}
@@ -448,10 +502,12 @@ export function serve(at) {
 			return;
 		call.cancelled = true;
 		wake(call);
+		call.room?.();
 		call.controller?.abort();
 		if (call.stop !== null)
 			call.stop();
-		call.timer = at.later(() => fail(call, GOES_ON), CANCEL_GRACE_MS);
+		if (!call.ended) /* the host waits for what is left of waitUntil, but not for long */
+			call.timer = at.later(() => fail(call, GOES_ON), CANCEL_GRACE_MS);
 	};
 
 	/* ---- loading ---- */
@@ -522,7 +578,18 @@ export function serve(at) {
 				data(call, bytes.subarray(from, to), last);
 			else if (kind === CANCEL)
 				cancel(call);
+			else if (kind === CREDIT && to - from === 4)
+				credit(call, number(bytes, from));
 		}
+	};
+
+	const number = (b, o) => b[o] * 0x1000000 + (b[o + 1] << 16 | b[o + 2] << 8 | b[o + 3]);
+
+	const credit = (call, n) => {
+		const f = call.room;
+		call.credit += n;
+		call.room = null;
+		f?.();
 	};
 
 	let rest = null, restLen = 0; /* a frame that is not all there yet */
@@ -543,10 +610,10 @@ export function serve(at) {
 	const takeAll = (bytes, n) => {
 		let o = 0;
 		while (n - o >= HEAD_BYTES) {
-			const length = bytes[o + 8] * 0x1000000 + (bytes[o + 9] << 16 | bytes[o + 10] << 8 | bytes[o + 11]);
+			const length = number(bytes, o + 8);
 			if (n - o - HEAD_BYTES < length)
 				break;
-			const id = bytes[o + 4] * 0x1000000 + (bytes[o + 5] << 16 | bytes[o + 6] << 8 | bytes[o + 7]);
+			const id = number(bytes, o + 4);
 			const from = o + HEAD_BYTES;
 			o = from + length;
 			take(bytes[from - HEAD_BYTES], bytes[from - HEAD_BYTES + 1] === 1, id, bytes, from, o);
@@ -592,10 +659,10 @@ export function serve(at) {
 	/* Errors that no handler caught: they belong to the call if there is only one it can be. */
 	const stray = (error, what) => {
 		const call = current();
-		if (call !== null)
+		if (call !== null && !call.ended)
 			fail(call, error);
 		else
-			log("error", `${what}: ${report.line(error)}`, null);
+			log("error", `${what}: ${report.line(error)}`, call);
 	};
 
 	at.start({

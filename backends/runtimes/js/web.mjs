@@ -62,7 +62,8 @@ const plainHeaders = (h) => {
 	return list;
 };
 
-export function makeWeb(at) {
+/* took(call, n): n bytes of the call's body were taken. */
+export function makeWeb(at, took) {
 	const real = {};
 	const original = {};
 	const cookies = makeCookies();
@@ -130,12 +131,34 @@ export function makeWeb(at) {
 		call.wake = () => (call.cancelled ? reject(call.signal.reason) : resolve());
 	});
 
-	const wholeBody = async (call) => {
-		while (!call.whole)
-			await more(call);
-		const all = bytesOf(call.chunks);
+	/* The chunks that came, or null; the host is told that there is room for others. */
+	const takeChunks = (call) => {
+		const chunks = call.chunks;
+		let n = 0;
 		call.chunks = null;
-		return all;
+		if (chunks === null || call.whole)
+			return chunks;
+		for (const c of chunks)
+			n += c.length;
+		took(call, n);
+		return chunks;
+	};
+
+	const wholeBody = async (call) => {
+		if (call.whole) {
+			const all = bytesOf(call.chunks);
+			call.chunks = null;
+			return all;
+		}
+		const got = [];
+		for (;;) {
+			for (const c of takeChunks(call) ?? [])
+				got[got.length] = c;
+			if (call.whole && call.chunks === null)
+				return bytesOf(got);
+			if (call.chunks === null)
+				await more(call);
+		}
 	};
 
 	const bodyStream = (call) => new ReadableStream({
@@ -143,11 +166,8 @@ export function makeWeb(at) {
 		async pull(c) {
 			while (call.chunks === null && !call.whole)
 				await more(call);
-			const chunks = call.chunks;
-			call.chunks = null;
-			if (chunks !== null)
-				for (const chunk of chunks)
-					c.enqueue(chunk);
+			for (const chunk of takeChunks(call) ?? [])
+				c.enqueue(chunk);
 			if (call.whole) {
 				c.close();
 				c.byobRequest?.respond(0);

@@ -8,9 +8,10 @@ import time
 from _socket import MSG_DONTWAIT
 from _thread import allocate_lock
 
-READY, HEAD, BODY, ERROR, LOG = 2, 3, 4, 5, 6
-LOAD, CALL, DATA, CANCEL, SECRETS = 16, 17, 18, 19, 20
-FRAME_MAX = 256 * 1024
+READY, HEAD, BODY, ERROR, LOG, MORE, DONE = 2, 3, 4, 5, 6, 7, 8
+LOAD, CALL, DATA, CANCEL, SECRETS, CREDIT = 16, 17, 18, 19, 20, 21
+LAST, STAYS = 1, 2  # flags: nothing follows for this call; and yet work after the answer goes on
+FRAME_MAX, WINDOW = 256 * 1024, 1024 * 1024
 LINE_MAX = 8 * 1024
 NAME_MAX, MESSAGE_MAX, STACK_MAX = 100, 4000, 8000
 IDLE_S = 0.025
@@ -106,6 +107,8 @@ class Request:
             value = Fields(parse_pairs(self.query_string))
         elif name == 'body':
             value = self._call.body()
+        elif name == 'stream':
+            value = Body(self._call)
         else:
             raise AttributeError(f"'Request' object has no attribute '{name}'")
         self.__dict__[name] = value
@@ -123,6 +126,38 @@ class Request:
         if kind == 'multipart/form-data':
             return Fields(multipart(self.headers['content-type'], self.body))
         return Fields(parse_pairs(self.body.decode('utf-8', 'replace')))
+
+
+class Body:
+    """The request's body as it comes: an iterator, async in an async handler.  request.body waits for all of it."""
+
+    def __init__(self, call):
+        self._call = call
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        call = self._call
+        while not call.chunks and not call.whole:
+            call.server.receive()
+            call.check()
+        piece = call.take()
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        call = self._call
+        while not call.chunks and not call.whole:
+            await web().news(call)
+        piece = call.take()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 def parse_pairs(text):
@@ -155,26 +190,48 @@ class Context:
         self.job, self.endpoint, self.path, self.caller = m['job'], m['endpoint'], m['path'], m.get('caller')
         left = m['deadlineMs'] / 1000
         self.deadline, self._until = wall() + left, monotonic() + left
-        self.log = server.user_log
+        self.log, self._call = server.user_log, call
 
     def remaining(self):
         """Seconds until the deadline."""
         return max(0.0, self._until - monotonic())
 
+    def wait_until(self, work, *args):
+        """Work after the answer, until the deadline: a function with its arguments, or something to await."""
+        if self._call.over:
+            raise RuntimeError('wait_until: the call has ended')
+        if not callable(work):
+            work, args = web().begin(work), ()
+        self._call.after.append((work, args))
+
 
 class Call:
-    __slots__ = ('server', 'id', 'm', 'whole', 'chunks', 'cancelled', 'started', 'ended')
+    __slots__ = ('server', 'id', 'm', 'whole', 'chunks', 'cancelled', 'started', 'ended', 'over', 'after', 'credit', 'taken', 'waiter')
 
     def __init__(self, server, id, m, whole):
         self.server, self.id, self.m, self.whole = server, id, m, whole
         self.chunks = []
-        self.cancelled = self.started = self.ended = False
+        self.cancelled = self.started = self.ended = self.over = False
+        self.after = []        # work after the answer
+        self.credit = WINDOW   # what may be sent of the answer
+        self.taken = 0         # bytes of the body that the host was not told of
+        self.waiter = None     # a future of who waits for something of the host
 
     def body(self):
-        while not self.whole:
-            self.server.receive()
-            self.check()
+        if not self.whole:
+            parts = list(Body(self))
+            self.chunks = [b''.join(parts)]
         return b''.join(self.chunks)
+
+    def take(self):
+        """What came of the body; the host is told that there is room again."""
+        piece = b''.join(self.chunks)
+        self.chunks = []
+        self.taken += len(piece)
+        if not self.whole and self.taken >= WINDOW // 2:
+            self.server.send(self.server.frame(MORE, 0, self.id, self.taken.to_bytes(4, 'big')))
+            self.taken = 0
+        return piece
 
     def check(self):
         if self.cancelled:
@@ -335,6 +392,10 @@ class Server:
                 call.whole = call.whole or bool(last)
             elif kind == CANCEL:
                 call.cancelled = True
+            elif kind == CREDIT:
+                call.credit += int.from_bytes(payload, 'big')
+            if call.waiter is not None and not call.waiter.done():
+                call.waiter.set_result(None)
 
     def poll(self, call):
         """Between two pieces of a stream: was the call cancelled?"""
@@ -348,7 +409,7 @@ class Server:
         if '/' in text:
             text = self.scrub(text)
         call = self.current
-        id = call.id if call is not None and not call.ended else 0
+        id = call.id if call is not None and not call.over else 0
         out = []
         for line in text.split('\n'):
             if len(line) * 4 > LINE_MAX and len(line.encode('utf-8', 'replace')) > LINE_MAX:
@@ -445,15 +506,24 @@ class Server:
         report = self.describe(e)
         if call is not None and call.cancelled and report['name'] != 'Exited':
             report['name'] = 'Cancelled'
-        self.finish(call)
-        self.send(self.frame(ERROR, 1, call.id if call is not None else 0, dumps(report).encode()))
+        flags = self.finish(call)
+        self.send(self.frame(ERROR, flags, call.id if call is not None else 0, dumps(report).encode()))
 
     def finish(self, call):
+        """The answer is whole, or never will be.  The flags of its last frame."""
         self.out.finish()
         self.err.finish()
-        if call is not None:
-            call.ended = True
-            self.calls.pop(call.id, None)
+        if call is None:
+            return LAST
+        call.ended = True
+        if call.after and not call.cancelled:
+            return LAST | STAYS
+        self.forget(call)
+        return LAST
+
+    def forget(self, call):
+        call.over = True
+        self.calls.pop(call.id, None)
 
     # -- answers --
 
@@ -475,13 +545,35 @@ class Server:
         if len(data) <= FRAME_MAX:
             return self.frame(BODY, last, call.id, data)
         view, n = memoryview(data), len(data)
-        return b''.join(self.frame(BODY, last and at + FRAME_MAX >= n, call.id, view[at:at + FRAME_MAX].tobytes())
+        return b''.join(self.frame(BODY, last if at + FRAME_MAX >= n else 0, call.id, view[at:at + FRAME_MAX].tobytes())
                         for at in range(0, n, FRAME_MAX))
 
+    def parts(self, call, data):
+        """Not more than the host has room for, again and again, to the end."""
+        at = 0
+        while at < len(data):
+            while call.credit == 0:
+                self.receive()
+                call.check()
+            part = data[at:at + call.credit]
+            at += len(part)
+            call.credit -= len(part)
+            yield part
+
     def whole(self, call, head, data):
-        if self.out._rest or self.err._rest:
-            self.finish(call)
-        call.ended = True
+        if data is not None and len(data) > WINDOW:
+            self.begin_stream(call, head)
+            for part in self.parts(call, data):
+                self.send(self.body_frames(call, part, 0))
+            self.end_stream(call)
+            return
+        if self.out._rest or self.err._rest or call.after:
+            flags = self.finish(call)
+            if flags != LAST:
+                self.send(self.frame(HEAD, 0 if data is not None else flags, call.id, head) +
+                          (self.body_frames(call, data, flags) if data is not None else b''))
+                return
+        call.ended = call.over = True
         self.calls.pop(call.id, None)
         id = call.id.to_bytes(4, 'big')
         if data is None:
@@ -491,26 +583,27 @@ class Server:
         if len(data) <= FRAME_MAX:
             self.send(b'%b\x04\1\0\0%b%b%b' % (start, id, len(data).to_bytes(4, 'big'), data))
             return
-        self.send(start)
-        for at in range(0, len(data), 4 * FRAME_MAX):
-            part = data[at:at + 4 * FRAME_MAX]
-            self.send(self.body_frames(call, part, at + len(part) == len(data)))
+        self.send(start + self.body_frames(call, data, LAST))
 
     def begin_stream(self, call, head):
         self.send(self.frame(HEAD, 0, call.id, head))
 
-    def chunk(self, call, piece):
+    @staticmethod
+    def piece(piece):
         if isinstance(piece, str):
-            piece = piece.encode('utf-8', 'replace')
-        elif not isinstance(piece, (bytes, bytearray, memoryview)):
+            return piece.encode('utf-8', 'replace')
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise InvalidResponse(f'a stream gave {type(piece).__name__}, not bytes or str')
-        if piece:
-            self.send(self.body_frames(call, bytes(piece), 0))
+        return bytes(piece)
+
+    def chunk(self, call, piece):
+        for part in self.parts(call, self.piece(piece)):
+            self.send(self.body_frames(call, part, 0))
         self.poll(call)
 
     def end_stream(self, call):
-        self.finish(call)
-        self.send(self.frame(BODY, 1, call.id, b''))
+        flags = self.finish(call)
+        self.send(self.frame(BODY, flags, call.id, b''))
 
     def pairs(self, headers):
         if headers is None:
@@ -598,8 +691,28 @@ class Server:
                 self.fail(call, e)
             else:
                 self.log('error', f'{type(e).__name__}: {e}')
+        try:
+            if call.ended and not call.over:
+                self.rest(call)
         finally:
             self.current = None
+
+    def rest(self, call):
+        """The work after the answer.  What it prints is the call's still; what it throws is logged and no more."""
+        while call.after and not call.cancelled:
+            work, args = call.after.pop(0)
+            try:
+                value = work(*args)
+                if hasattr(value, '__await__'):
+                    web().run(self, call, value)
+            except Gone:
+                raise
+            except BaseException as e:
+                self.log('error', f'wait_until: {type(e).__name__}: {e}')
+        self.out.finish()
+        self.err.finish()
+        self.forget(call)
+        self.send(self.frame(DONE, 1, call.id, b''))
 
     def next_call(self):
         for call in self.calls.values():

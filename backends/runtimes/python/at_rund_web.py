@@ -1,7 +1,7 @@
 """Async handlers, WSGI and ASGI apps.  One event loop serves the whole life of an instance."""
 import asyncio
 import sys
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 
 import at_rund_serve as core
 
@@ -23,9 +23,26 @@ def stray(_, context):
 loop.set_exception_handler(stray)
 
 
+def begin(awaitable):
+    """Work that was handed to wait_until: it goes on while the handler does, when that is async."""
+    async def outer():
+        return await awaitable
+    task = loop.create_task(outer())
+    return lambda: task
+
+
+async def news(call):
+    """Until the host has sent something for this call: more of its body, room for the answer, its end."""
+    call.waiter = loop.create_future()
+    try:
+        await call.waiter
+    finally:
+        call.waiter = None
+
+
 def run(server, call, coroutine):
     """Runs it; a CANCEL that comes meanwhile cancels it."""
-    task = loop.create_task(coroutine)
+    task = coroutine if isinstance(coroutine, asyncio.Task) else loop.create_task(coroutine)
 
     def readable():
         try:
@@ -55,11 +72,22 @@ def call(server, call, coroutine):
     server.answer(call, run(server, call, coroutine))
 
 
+async def chunk(server, call, piece):
+    data = server.piece(piece)
+    while data:
+        while call.credit == 0:
+            await news(call)
+        part, data = data[:call.credit], data[call.credit:]
+        call.credit -= len(part)
+        server.send(server.body_frames(call, part, 0))
+    server.poll(call)
+
+
 def stream(server, call, head, it):
     async def pump():
         try:
             async for piece in it:
-                server.chunk(call, piece)
+                await chunk(server, call, piece)
         finally:
             close = getattr(it, 'aclose', None)
             if close is not None:
@@ -102,17 +130,35 @@ def host_port(call, headers):
 
 # ---- WSGI ----
 
+class RawBody(RawIOBase):
+    """A body that still comes."""
+
+    def __init__(self, call):
+        self.pieces, self.rest = core.Body(call), b''
+
+    def readable(self):
+        return True
+
+    def readinto(self, room):
+        if not self.rest:
+            self.rest = next(self.pieces, b'')
+        part, self.rest = self.rest[:len(room)], self.rest[len(room):]
+        room[:len(part)] = part
+        return len(part)
+
+
 def environ(call):
     m = call.m
     headers = core.Headers(m['headers'])
     root, rest = place(call)
     scheme, name, port = host_port(call, headers)
-    body = call.body()
+    body = call.body() if call.whole else None
     env = {
         'REQUEST_METHOD': m['method'], 'SCRIPT_NAME': unquote(root).decode('latin-1'),
         'PATH_INFO': unquote(rest).decode('latin-1'), 'QUERY_STRING': m['query'], 'SERVER_NAME': name,
         'SERVER_PORT': port, 'SERVER_PROTOCOL': 'HTTP/1.1', 'wsgi.version': (1, 0), 'wsgi.url_scheme': scheme,
-        'wsgi.input': BytesIO(body), 'wsgi.errors': sys.stderr, 'wsgi.multithread': False,
+        'wsgi.input': BytesIO(body) if body is not None else BufferedReader(RawBody(call), 65536),
+        'wsgi.input_terminated': True, 'wsgi.errors': sys.stderr, 'wsgi.multithread': False,
         'wsgi.multiprocess': True, 'wsgi.run_once': False,
         'at_rund.env': call.server.env,
     }
@@ -120,8 +166,10 @@ def environ(call):
         env['HTTP_' + n.upper().replace('-', '_')] = v
     if 'content-type' in headers:
         env['CONTENT_TYPE'] = headers['content-type']
-    if body or 'content-length' in headers:
+    if body or (body is not None and 'content-length' in headers):
         env['CONTENT_LENGTH'] = str(len(body))
+    elif 'content-length' in headers:
+        env['CONTENT_LENGTH'] = headers['content-length']
     return env
 
 
@@ -205,6 +253,7 @@ class Answer:
     def __init__(self, server, call):
         self.server, self.call = server, call
         self.head, self.sent, self.done = None, False, asyncio.Event()
+        self.last, self.finished = b'', False
 
     async def send(self, message):
         kind = message['type']
@@ -214,27 +263,41 @@ class Answer:
             self.head = self.server.head(message['status'], [
                 (bytes(n).decode('latin-1').lower(), bytes(v).decode('latin-1')) for n, v in message.get('headers', ())])
         elif kind == 'http.response.body':
-            self.body(message.get('body', b''), message.get('more_body', False))
-            await asyncio.sleep(0)
+            await self.body(message.get('body', b''), message.get('more_body', False))
         else:
             raise ProtocolError(f'the app sent {kind!r:.60}, which is not known here')
 
-    def body(self, data, more):
+    async def body(self, data, more):
         if self.head is None:
             raise ProtocolError('the app sent a body before http.response.start')
         if self.done.is_set():
             raise ProtocolError('the app sent a body after the last one')
-        if not self.sent and not more:
-            self.done.set()
-            self.server.whole(self.call, self.head, bytes(data))
-            return
-        if not self.sent:
-            self.sent = True
-            self.server.begin_stream(self.call, self.head)
-        self.server.chunk(self.call, data)
+        if self.sent or more:
+            if not self.sent:
+                self.sent = True
+                self.server.begin_stream(self.call, self.head)
+            await chunk(self.server, self.call, data)
+            await asyncio.sleep(0)
         if not more:
+            self.last = bytes(data)
             self.done.set()
+            # An app that returns now is done; one that goes on (a background task) does so after its answer.
+            loop.call_soon(self.finish, True)
+
+    def finish(self, stays):
+        if self.finished:
+            return
+        self.finished = True
+        if stays:
+            self.call.after.append((nothing, ()))
+        if self.sent:
             self.server.end_stream(self.call)
+        else:
+            self.server.whole(self.call, self.head, self.last)
+
+
+def nothing():
+    pass
 
 
 async def asgi_call(server, call, app):
@@ -246,11 +309,12 @@ async def asgi_call(server, call, app):
         if asked:
             await answer.done.wait()
             return {'type': 'http.disconnect'}
-        while not call.whole and not call.cancelled:
-            await asyncio.sleep(0.001)
-        asked = True
-        return {'type': 'http.request', 'body': call.body(), 'more_body': False}
+        while not call.chunks and not call.whole:
+            await news(call)
+        asked = call.whole
+        return {'type': 'http.request', 'body': call.take(), 'more_body': not asked}
 
     await app(scope(call), receive, answer.send)
     if not answer.done.is_set():
         raise ProtocolError('the app returned without a whole answer')
+    answer.finish(False)
