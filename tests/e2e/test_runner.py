@@ -169,6 +169,18 @@ def signed():
     same(call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, a.header('at-run-job'))).json['receipt'], receipt)
 
 
+def other_ways():
+    """By XRPC the receipt is for the same call on /bundle; HEAD has no body to speak of."""
+    a = call('%s/xrpc/dev.at-run.invoke?author=%s&bundle=word&version=latest&endpoint=echo&q=1' % (runner.url, alice.did), 'POST',
+             b'by xrpc', [('At-Run-Receipt', '1')])
+    same((a.status, a.body), (201, b'by xrpc'), a)
+    c = claims(a.header('at-run-receipt'))
+    same((c['target'], c['request']), (path('echo', '?q=1'), cid_raw(b'by xrpc')))
+    a = ask('echo', 'HEAD')
+    c = claims(a.header('at-run-receipt'))
+    same((c['method'], c['response']), ('HEAD', cid_raw(b'')))
+
+
 def refused():
     a = ask('echo', 'POST', b'x')
     receipt = a.header('at-run-receipt')
@@ -258,6 +270,7 @@ if runner and runner.p:
     t.run('publish writes it, and whoami is content', published)
     t.run('after a rotation the record is old', stale)
     t.run('a receipt says what was asked, run and answered', signed)
+    t.run('a receipt by XRPC, and of HEAD', other_ways)
     t.run('a receipt that was changed, or is for something else, is refused', refused)
     t.run('contrib/verify-receipt.mjs verifies with nothing of ours', javascript)
     t.run('of a stream it comes last, in getJob', streamed)

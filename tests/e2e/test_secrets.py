@@ -227,13 +227,73 @@ def open_file():
     until(lambda: run('secret-node').status == 200, 'the secret again', 20)
 
 
+def keepers():
+    return [p for p, cmd in processes_of(runner.home) if '--role keeper' in cmd]
+
+
+def fresh():
+    """Instances go, so that the next call opens a box."""
+    r = runner.cli('pool', 'drain')
+    check(r.returncode == 0, r.stderr)
+    until(lambda: runner.sql("select count(*) from v_instances where state <> 'ended' and bundle like '%/secret-%'") == [(0,)],
+          'the instances to go')
+
+
+def guarded():
+    """What the keeper can still do once it has read the keys; and that its death is no end."""
+    fresh()
+    seen('secret-node')
+    pid = until(keepers, 'a keeper')[0]
+    with open('/proc/%d/status' % pid) as f:
+        status = f.read()
+    check(re.search(r'^Seccomp:\s+2$', status, re.M) and re.search(r'^NoNewPrivs:\s+1$', status, re.M), status)
+    fds = {os.readlink('/proc/%d/fd/%s' % (pid, n)).split(':')[0] for n in os.listdir('/proc/%d/fd' % pid)} if os.geteuid() == 0 else set()
+    check(fds <= {'/dev/null', 'socket', runner.log} | {f for f in fds if f.startswith(('/dev/', 'pipe'))}, fds)
+    os.kill(pid, signal.SIGKILL)
+    fresh()
+    seen('secret-node')
+    check(keepers() != [pid], pid)
+
+
+def lent():
+    """systemd's LoadCredential=: the keys come from there, and keys/ is not looked at."""
+    r, keys_dir, there = runner, os.path.join(runner.home, 'keys'), os.path.join(where, 'credentials')
+    before = r.cli('secret', 'key').stdout
+    os.rename(keys_dir, there)
+    r.env['CREDENTIALS_DIRECTORY'] = there
+    r.stop()
+    r.start()
+    fresh()
+    seen('secret-node')
+    same((r.cli('secret', 'key').stdout, os.path.exists(keys_dir)), (before, False))
+    got = r.cli('secret', 'rotate')
+    check(got.returncode != 0 and 'LoadCredential' in got.stderr, got)
+    del r.env['CREDENTIALS_DIRECTORY']
+    os.rename(there, keys_dir)
+    r.stop()
+    r.start()
+
+
+def local():
+    """A bundle of [dev] bundles has no author who could seal: its secrets are the developer's environment."""
+    top = os.path.join(where, 'local', 'mine')
+    os.makedirs(top)
+    with open(os.path.join(top, 'bundle.json'), 'w') as f:
+        json.dump({'name': 'mine', 'runtime': MIME['node'], 'entry': 'main.mjs', 'secrets': ['DEV_KEY']}, f)
+    with open(os.path.join(top, 'main.mjs'), 'w') as f:
+        f.write('export const see = (_r, env) => env.DEV_KEY?.length ?? null;')
+    dev = Runner(where, name='dev', bundles=os.path.dirname(top))
+    dev.env['DEV_KEY'] = 'twelve-signs'
+    dev.init().start()
+    same(call(dev.url + '/bundle/local/mine/latest/see').json, 12)
+    dev.stop()
+
+
 def without():
     """A bundle that names no secrets starts no keeper."""
-    def keeper():
-        return [p for p, cmd in processes_of(runner.home) if '--role keeper' in cmd]
-    until(lambda: not keeper(), 'the keeper to go', 60)
+    until(lambda: not keepers(), 'the keeper to go', 60)
     same(run('plain').status, 200)
-    same(keeper(), [])
+    same(keepers(), [])
     same(runner.sql("select count(*) from sealed where bundle = 'plain'"), [(0,)])
 
 
@@ -299,5 +359,8 @@ if pds and runner and runner.p:
     t.run('sealed boxes outlive a restart', restart)
     t.run('a key file that others can read is refused, with the command that mends it', open_file)
     t.run('the canary is found nowhere', canary)
+    t.run('the keeper can open nothing, and its death is no end', guarded)
+    t.run('systemd may hand the keys over', lent)
+    t.run('a local bundle has the environment instead', local)
     t.run('a bundle without secrets starts no keeper', without)
 t.end()
