@@ -185,6 +185,8 @@ answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e
 	 * known already and bad, an error says more than a stream that breaks off. */
 	if (!v->has_result || (v->state == JOB_DONE ? v->outcome != OUTCOME_OK : !v->streamed)) {
 		reply_outcome(v->outcome, v->error_kind, v->error_name, v->error, e);
+		if (v->retry_at != 0)
+			c->reply.retry_s = v->retry_at > clock_wall_ms() ? (v->retry_at - clock_wall_ms() + 999) / 1000 : 1;
 		add_facts(c, v);
 		return -1;
 	}

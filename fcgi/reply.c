@@ -1,5 +1,6 @@
 #include "fcgi/reply.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/jwt.h"
@@ -143,6 +144,8 @@ reply_reason(int status)
 void
 reply_error(struct reply *r, const struct err *e)
 {
+	char wait[24];
+
 	r->status = reply_status(e->kind, err_name(e));
 	r->borrowed = NULL;
 	r->has_length = r->stream = false;
@@ -153,8 +156,10 @@ reply_error(struct reply *r, const struct err *e)
 	buf_json_str(&r->body, e->text);
 	buf_str(&r->body, "}\n");
 	reply_type(r, "application/json");
-	if (r->status == 429 || r->status == 503)
-		reply_header(r, "Retry-After", r->status == 429 ? "1" : "5");
+	if (r->status == 429 || r->status == 503) {
+		snprintf(wait, sizeof wait, "%lld", r->retry_s > 0 ? (long long)r->retry_s : r->status == 429 ? 1 : 5);
+		reply_header(r, "Retry-After", wait);
+	}
 	if (r->status == 401)
 		reply_header(r, "WWW-Authenticate", "Bearer");
 }

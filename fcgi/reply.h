@@ -20,9 +20,10 @@ struct reply {
 	bool has_length; /* a Content-Length stands in head already (HEAD) */
 	bool stream;     /* no Content-Length; the sender goes on with request_write */
 	bool sent;       /* a handler has sent it already */
+	int64_t retry_s; /* what Retry-After says of an error; 0: what is usual */
 };
 
-#define REPLY_INIT { 200, BUF_INIT, BUF_INIT, NULL, 0, false, false, false }
+#define REPLY_INIT { 200, BUF_INIT, BUF_INIT, NULL, 0, false, false, false, 0 }
 void reply_clear(struct reply *r);
 
 /* Appends a header; a value with a byte that may not stand in a header is left out, as is a bad name. */

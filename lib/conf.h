@@ -63,6 +63,11 @@ struct conf {
 		int64_t egress;                          /* 10M a job */
 		int64_t queue, per_author, per_bundle;   /* 1000, 200, 100 jobs not done */
 		int64_t author_running, bundle_running;  /* 0: any number side by side */
+		/* of a caller: not done, side by side; starts a minute; CPU ms and network bytes a day; 0: any number */
+		int64_t per_caller, caller_running;
+		int64_t author_starts, bundle_starts, caller_starts;
+		int64_t author_cpu, bundle_cpu, caller_cpu;
+		int64_t author_egress, bundle_egress, caller_egress;
 		int64_t priority;                        /* 0: the highest an author may give itself */
 	} limits;
 

@@ -120,6 +120,7 @@ view_light(struct front_view *v, sqlite3_stmt *q)
 	v->error = take_text(q, c++);
 	v->cancel = see_int(q, c++) != 0;
 	v->task = see_int(q, c++) != 0;
+	v->retry_at = see_int(q, c++);
 	v->has_result = sqlite3_column_type(q, c) != SQLITE_NULL;
 	v->streamed = see_int(q, c++) != 0;
 	v->status = (int)see_int(q, c);
@@ -129,7 +130,7 @@ static void
 view_whole(struct front_view *v, sqlite3_stmt *q)
 {
 	const void *body;
-	int c = 17;
+	int c = 18;
 
 	v->author = take_text(q, c++);
 	v->bundle = take_text(q, c++);

@@ -68,6 +68,7 @@ struct front_view {
 	char *error_kind, *error_name, *error;
 	bool cancel;
 	bool task;  /* an endpoint that is told 202 */
+	int64_t retry_at; /* wall ms, of a call that came too early; 0: nothing is said */
 	bool told;  /* by the scheduler's news, not by a look: what was promised is durable */
 	int starts; /* not with a light look */
 	/* The answer, when the handler has begun one (has_result). */

@@ -416,6 +416,10 @@ work_drop(struct store *s, int64_t row, const struct work_end *end, int64_t now,
 	bind_int(q, WORK_DROP_NOW, now);
 	bind_text(q, WORK_DROP_ERROR_KIND, end->error_kind);
 	bind_text(q, WORK_DROP_ERROR_NAME, end->error_name);
+	if (end->retry_at != 0)
+		bind_int(q, WORK_DROP_RETRY_AT, end->retry_at);
+	else
+		sqlite3_bind_null(q, WORK_DROP_RETRY_AT);
 	bind_text(q, WORK_DROP_ERROR, end->error);
 	bind_int(q, WORK_DROP_ROW, row);
 	return store_run(s, q, e);

@@ -81,6 +81,7 @@ int work_again(struct store *s, int64_t row, int64_t lease, struct err *e);
 struct work_end {
 	enum job_outcome outcome;
 	const char *error_kind, *error_name, *error; /* NULL when ok */
+	int64_t retry_at; /* wall ms, of what is dropped because it came too early; 0: nothing is said */
 };
 /* running → done by the holder of the lease. */
 int work_done(struct store *s, int64_t row, int64_t lease, const struct work_end *end, int64_t now, struct err *e);

@@ -255,6 +255,15 @@ on_look(void *arg)
 		loop_after(&a->timer, a->busy ? BUSY_MS : IDLE_MS, on_look, a);
 }
 
+int64_t
+account_cpu_ms(const struct account *a)
+{
+	struct usage u;
+
+	look(a, false, &u);
+	return u.ticks * 1000 / sysconf(_SC_CLK_TCK);
+}
+
 void
 account_look(struct account *a)
 {

@@ -31,6 +31,8 @@ void account_free(struct account *a);
 void account_bind(struct account *a, const struct bundle *b);
 /* Calls begin to run, or none runs any more. */
 void account_busy(struct account *a, bool busy);
+/* CPU time of all that ever ran there, milliseconds. */
+int64_t account_cpu_ms(const struct account *a);
 /* Looks now: its end has been seen, and what the kernel has to tell of it is soon gone. */
 void account_look(struct account *a);
 

@@ -35,6 +35,7 @@
 #include "lib/store.h"
 #include "lib/store_key.h"
 #include "lib/store_token.h"
+#include "lib/store_usage.h"
 #include "lib/store_work.h"
 #include "scheduler/callers.h"
 #include "scheduler/catalog.h"
@@ -52,6 +53,7 @@
 #include "scheduler/orders.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
+#include "scheduler/quota.h"
 #include "scheduler/retry.h"
 #include "scheduler/seen.h"
 #include "scheduler/settle.h"
@@ -70,6 +72,7 @@
 #define PRUNE_ROWS      100
 #define PRUNE_KEYS      500
 #define PRUNE_TOKENS    500
+#define USAGE_KEPT_MS   (INT64_C(90) * 86400000)
 #define PRUNE_US        10000  /* of a tick */
 #define TIDY_TICKS      30
 
@@ -213,6 +216,8 @@ keep_house(void)
 		n = work_prune(shop.s.store, now - shop.conf->scheduler.keep_sync, now - shop.conf->scheduler.keep_async,
 		    PRUNE_ROWS, &e);
 	} while (n > 0 && clock_mono_us() < until);
+	if (n >= 0 && work_usage_prune(shop.s.store, (now - USAGE_KEPT_MS) / 86400000, &e) != 0)
+		n = -1;
 	if (n >= 0 && work_token_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
 		n = -1;
 	if (n >= 0 && key_prune(shop.s.store, now - shop.conf->jobs.keep_keys, PRUNE_KEYS, &e) < 0)
@@ -243,6 +248,7 @@ on_tick(void *arg)
 	if (shop.ticks % TIDY_TICKS == 0)
 		catalog_tidy(shop.catalog);
 	graph_tick(shop.graph);
+	quota_tick();
 	place_shrink();
 	keep_house();
 	loop_after(&shop.tick, TICK_MS, on_tick, NULL);
@@ -468,7 +474,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 		return -1;
 	shop.people = people_new(s->conf, shop.fetch, intake_person);
 	shop.seen = seen_new();
-	if (callers_open(e) != 0)
+	if (callers_open(e) != 0 || quota_open(e) != 0)
 		return -1;
 	shop.graph = graph_new(s->conf, s->store, shop.fetch, intake_graph);
 	if (work_before_open(s->store, &shop.last_row, e) != 0 || work_boot_job(s->store, &shop.boot_row, e) != 0)
@@ -571,6 +577,7 @@ dispatch_close(void)
 	people_free(shop.people);
 	graph_free(shop.graph);
 	seen_free(shop.seen);
+	quota_close();
 	checkpoint_free(shop.checkpoint);
 	retry_close();
 	wait_clear(&shop.wait);

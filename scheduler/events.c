@@ -19,6 +19,7 @@
 #include "scheduler/exits.h"
 #include "scheduler/instance.h"
 #include "scheduler/place.h"
+#include "scheduler/quota.h"
 #include "scheduler/receipts.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
@@ -348,6 +349,24 @@ on_told(void *arg, int64_t number)
 		instance_told(i);
 }
 
+/* The job of that id that runs in an instance; NULL: none does. */
+static struct job *
+job_there(int64_t number, const char *job)
+{
+	struct job_id id;
+	size_t i;
+
+	if (job == NULL || !job_id_parse(job, &id))
+		return NULL;
+	for (i = 0; i < shop.running.n; i++) {
+		struct job *j = shop.running.item[i];
+
+		if (j->w.id.row == id.row && j->started && j->instance != NULL && instance_number(j->instance) == number)
+			return j;
+	}
+	return NULL;
+}
+
 static void
 on_connection(void *arg, const struct exits_line *l)
 {
@@ -359,26 +378,19 @@ on_connection(void *arg, const struct exits_line *l)
 	    log_q(l->bundle != NULL ? l->bundle : ""), log_q(l->host), l->port, log_q(l->verdict), log_q(l->end),
 	    (long long)l->sent, (long long)l->received, (long long)l->ms, log_q(l->address != NULL ? l->address : ""),
 	    log_q(l->why != NULL ? l->why : ""));
+	if (i != NULL)
+		quota_egress(i, job_there(l->instance, l->job), l->sent + l->received);
 }
 
 /* The job's bytes are used up. */
 static void
 on_spent(void *arg, int64_t number, const char *job, const struct err *why)
 {
-	struct job_id id;
-	size_t i;
+	struct job *j = job_there(number, job);
 
 	(void)arg;
-	if (job == NULL || !job_id_parse(job, &id))
-		return;
-	for (i = 0; i < shop.running.n; i++) {
-		struct job *j = shop.running.item[i];
-
-		if (j->w.id.row == id.row && j->started && j->instance != NULL && instance_number(j->instance) == number) {
-			events_stop(j, OUTCOME_KILLED, why, EVENTS_GRACE_MS);
-			return;
-		}
-	}
+	if (j != NULL)
+		events_stop(j, OUTCOME_KILLED, why, EVENTS_GRACE_MS);
 }
 
 const struct exits_events events_of_exits = { .ready = on_told, .connection = on_connection, .over = on_spent };

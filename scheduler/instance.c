@@ -1123,6 +1123,14 @@ instance_was_blank(const struct instance *i)
 	return i->was_blank;
 }
 
+int64_t
+instance_cpu_ms(const struct instance *i)
+{
+	if (i->account != NULL)
+		return account_cpu_ms(i->account);
+	return i->contained ? -1 : spawn_cpu_ms(i->process.pid);
+}
+
 int
 instance_pid(const struct instance *i, int64_t *start)
 {

@@ -109,6 +109,8 @@ int64_t instance_used_ms(const struct instance *i);   /* monotonic: when it last
 int64_t instance_bound_ms(const struct instance *i);  /* monotonic: when it was bound */
 bool instance_was_blank(const struct instance *i);    /* it waited as a blank before it was bound */
 bool instance_haunted(const struct instance *i);      /* a handler whose call is over goes on in it */
+/* CPU time of all its processes since it began, milliseconds; -1: they cannot be seen. */
+int64_t instance_cpu_ms(const struct instance *i);
 int instance_pid(const struct instance *i, int64_t *start);
 
 #endif

@@ -20,6 +20,7 @@
 #include "scheduler/graph.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
+#include "scheduler/quota.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
 #include "scheduler/vault.h"
@@ -123,6 +124,8 @@ take_code(struct job *j, struct code *code)
 		shop_drop(j);
 	else if (code->broken_until_ms > loop_now_ms())
 		fail_broken(j);
+	else if (quota_enter(j, &e) != 0)
+		refuse(j, &e);
 	else
 		place_job(j);
 }
@@ -496,6 +499,7 @@ intake_again(struct work_job *w)
 	struct job *j = turn_job_new(w);
 	enum retry_fate fate = RETRY_NOW;
 
+	quota_again(j);
 	shop_set_deadline(j, j->w.timeout_ms);
 	j->code = admitted_code(&j->w, &e);
 	/* It was let in once; only a plain no turns it away now. */

@@ -21,6 +21,7 @@
 #include "scheduler/events.h"
 #include "scheduler/flow.h"
 #include "scheduler/instance.h"
+#include "scheduler/quota.h"
 #include "scheduler/receipts.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
@@ -270,10 +271,12 @@ after_start(struct job *j)
 	if (j->void_) {
 		wait_ended(&shop.wait, j);
 		log_end(j);
+		quota_leave(j);
 		turn_job_free(j);
 		return;
 	}
 	instance_call(j->instance, j);
+	quota_started(j);
 	j->w.attempt++;
 	j->started = true;
 	j->started_us = clock_mono_us();
@@ -302,6 +305,7 @@ after_touch(struct job *j)
 	}
 	if (j->again && !j->void_) {
 		running_remove(j);
+		quota_stopped(j);
 		retry_later(j);
 		return;
 	}
@@ -309,6 +313,7 @@ after_touch(struct job *j)
 	if (ended || j->void_) {
 		log_end(j);
 		running_remove(j);
+		quota_leave(j);
 		turn_job_free(j);
 		return;
 	}
@@ -349,6 +354,7 @@ settle_commit(void)
 	for (i = 0; i < t->drops.n; i++) {
 		tell_change(t->drops.item[i]);
 		log_end(t->drops.item[i]);
+		quota_leave(t->drops.item[i]);
 		turn_job_free(t->drops.item[i]);
 	}
 	settle_bells();

@@ -600,24 +600,49 @@ spawn_status(int status, char *buf, size_t n)
 	return buf;
 }
 
-int64_t
-spawn_pid_start(pid_t pid)
+/* The text of a process's stat behind its name, which may hold anything, also spaces and brackets: ") S 1 …"; NULL: gone. */
+static const char *
+stat_of(pid_t pid, char *text, size_t room)
 {
-	char path[64], text[1024], *p;
+	char path[64];
 	ssize_t n;
-	int fd, i;
+	int fd;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof text - 1);
+		return NULL;
+	n = read(fd, text, room - 1);
 	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	p = strrchr(text, ')'); /* the name may hold anything, also spaces and brackets */
+	text[n > 0 ? n : 0] = '\0';
+	return strrchr(text, ')');
+}
+
+int64_t
+spawn_pid_start(pid_t pid)
+{
+	char text[1024];
+	const char *p = stat_of(pid, text, sizeof text);
+	int i;
+
 	for (i = 2; p != NULL && i < 22; i++)
 		p = strchr(p + 1, ' ');
 	return p != NULL ? strtoll(p + 1, NULL, 10) : 0;
+}
+
+int64_t
+spawn_cpu_ms(pid_t pid)
+{
+	char text[1024];
+	const char *p = stat_of(pid, text, sizeof text);
+	int64_t sum = 0;
+	int i;
+
+	/* utime, stime and those of children that ended: fields 14 to 17. */
+	for (i = 2; p != NULL && i < 17; i++) {
+		p = strchr(p + 1, ' ');
+		if (p != NULL && i + 1 >= 14)
+			sum += strtoll(p + 1, NULL, 10);
+	}
+	return sum * 1000 / sysconf(_SC_CLK_TCK);
 }

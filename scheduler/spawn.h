@@ -42,6 +42,8 @@ void spawn_kill(const struct spawned *s, int sig);
 const char *spawn_status(int status, char *buf, size_t n);
 /* Start time of a process, field 22 of its stat; 0 when there is no such process. */
 int64_t spawn_pid_start(pid_t pid);
+/* CPU time of a process and of its children that ended, milliseconds. */
+int64_t spawn_cpu_ms(pid_t pid);
 /* The Landlock ABI of this kernel, 0 when there is none. */
 int spawn_landlock_abi(void);
 

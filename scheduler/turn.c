@@ -253,6 +253,7 @@ fill_end(const struct job *j, struct work_end *end)
 	end->error_kind = j->err != NULL ? err_kind_name(j->err->kind) : NULL;
 	end->error_name = j->err != NULL ? err_name(j->err) : NULL;
 	end->error = j->err != NULL ? j->err->text : NULL;
+	end->retry_at = j->retry_at;
 }
 
 /* Each says 1, 0 (somebody was first) or -1. */

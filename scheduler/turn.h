@@ -41,6 +41,8 @@ struct job {
 	const char *wants_of;  /* of a person: the name, borrowed from w */
 	bool unproven;         /* w.caller is what a token says, and no more */
 	bool renewed;          /* its issuer's key was read anew for it */
+	bool counted, ran;     /* by quota.c, as open and as running */
+	int64_t retry_at;      /* wall: it came too early; 0: it did not */
 
 	/* waiting for an instance */
 	int64_t waits_since_us;

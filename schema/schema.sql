@@ -77,6 +77,7 @@ CREATE TABLE job (
   error       TEXT,                         -- what happened, which limit, its value, the key that sets it
   created_mono INTEGER,                     -- created_at in monotonic milliseconds: a clock that is set moves no deadline
   task        INTEGER CHECK (task = 1),     -- 1: an endpoint that is told 202, whether its caller asked for that or not
+  retry_at    INTEGER,                      -- of a call that came too early: when it would be taken
   CHECK ((state = 'done') = (outcome IS NOT NULL)),
   CHECK ((state = 'done') = (done_at IS NOT NULL))
 ) STRICT;
@@ -280,6 +281,16 @@ CREATE TABLE follower (
   follows    INTEGER NOT NULL CHECK (follows IN (0, 1)),
   checked_at INTEGER NOT NULL,
   PRIMARY KEY (did, operator)
+) STRICT, WITHOUT ROWID;
+
+-- What authors, bundles and callers used by the day, where a limit asks for it.
+CREATE TABLE usage (
+  day          INTEGER NOT NULL,            -- since 1970, UTC
+  kind         TEXT    NOT NULL CHECK (kind = 'author' OR kind = 'bundle' OR kind = 'caller'),
+  name         TEXT    NOT NULL,            -- DID; DID/name; DID, or address
+  cpu_ms       INTEGER NOT NULL,
+  egress_bytes INTEGER NOT NULL,
+  PRIMARY KEY (day, kind, name)
 ) STRICT, WITHOUT ROWID;
 
 -- Live (and lately dead) runtime processes, containers and microVMs.  The next start cleans up by this table.

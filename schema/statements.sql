@@ -113,14 +113,14 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_a
 -- name: front_look_light
 -- What somebody who waits wants to know first.
 SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
-       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, r.streamed, r.status
+       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, j.retry_at, r.streamed, r.status
   FROM job j LEFT JOIN result r ON r.job = j.id
  WHERE j.id = :row AND j.nonce = :nonce;
 
 -- name: front_look
--- The first seventeen columns are those of front_look_light.
+-- The first eighteen columns are those of front_look_light.
 SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,
-       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, r.streamed, r.status,
+       j.lease_until, j.error_kind, j.error_name, j.error, j.cancel, j.task, j.retry_at, r.streamed, r.status,
        j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.caller, j.attempt, r.headers_json,
        r.body, r.taken
   FROM job j LEFT JOIN result r ON r.job = j.id
@@ -305,7 +305,7 @@ UPDATE job
 -- name: work_drop
 UPDATE OR ROLLBACK job
    SET state = 'done', outcome = :outcome, done_at = :now, error_kind = :error_kind, error_name = :error_name,
-       error = :error
+       error = :error, retry_at = :retry_at
  WHERE id = :row AND state IN ('queued', 'admitted');
 
 -- name: work_result
@@ -488,6 +488,19 @@ SELECT follows, checked_at FROM follower WHERE did = :did AND operator = :operat
 -- name: work_follower_put
 INSERT INTO follower (did, operator, follows, checked_at) VALUES (:did, :operator, :follows, :now)
     ON CONFLICT (did, operator) DO UPDATE SET follows = excluded.follows, checked_at = excluded.checked_at;
+
+-- name: work_usage_put
+INSERT INTO usage (day, kind, name, cpu_ms, egress_bytes) VALUES (:day, :kind, :name, :cpu_ms, :egress_bytes)
+    ON CONFLICT (day, kind, name) DO UPDATE SET cpu_ms = excluded.cpu_ms, egress_bytes = excluded.egress_bytes;
+
+-- name: work_usage_read
+SELECT kind, name, cpu_ms, egress_bytes FROM usage WHERE day = :day;
+
+-- name: work_open_callers
+SELECT caller, client FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'admitted';
+
+-- name: work_prune_usage
+DELETE FROM usage WHERE day < :day;
 
 -- name: work_instance_new
 INSERT INTO instance (run, runtime, wall, state, pid, pid_start, started_at, used_at)

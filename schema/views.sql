@@ -136,6 +136,10 @@ SELECT m.did, g.kind, g.source,
        (SELECT f.follows FROM follower f WHERE f.did = m.did AND f.operator = g.owner AND g.kind = 'follows') AS follows_back
   FROM member m JOIN graph g ON g.id = m.graph;
 
+CREATE VIEW v_usage AS -- What authors, bundles and callers used by the day, where a limit asks for it.
+SELECT strftime('%Y-%m-%d', u.day * 86400, 'unixepoch') AS day, u.kind, u.name, u.cpu_ms, u.egress_bytes
+  FROM usage u;
+
 CREATE VIEW v_views AS -- These views, and what each is for.
 SELECT name AS view,
        rtrim(substr(sql, instr(sql, '-- ') + 3, instr(sql, char(10)) - instr(sql, '-- ') - 3), '.') AS shows

@@ -120,7 +120,7 @@ start(struct store *s, struct job_id id, int64_t run)
 static int
 finish(struct store *s, struct job_id id, int64_t lease)
 {
-	struct work_end end = { OUTCOME_OK, NULL, NULL, NULL };
+	struct work_end end = { OUTCOME_OK, NULL, NULL, NULL, 0 };
 	struct err e = ERR_INIT;
 
 	return work_done(s, id.row, lease, &end, 1700000000400, &e);
@@ -267,7 +267,7 @@ TEST(parameters_have_the_numbers_their_constants_say)
 TEST(every_view_reads)
 {
 	static const char *const views[] = { "v_jobs", "v_queue", "v_failed", "v_attempts", "v_today", "v_log", "v_bundles", "v_instances",
-		"v_runs", "v_runtimes", "v_orders", "v_graph", "v_people", "v_views" };
+		"v_runs", "v_runtimes", "v_orders", "v_graph", "v_people", "v_usage", "v_views" };
 	struct store *s = t_store();
 	const char *const *v;
 
@@ -427,7 +427,7 @@ TEST(a_done_job_never_changes)
 		"UPDATE job SET outcome = NULL", "UPDATE job SET done_at = NULL", "UPDATE job SET outcome = 'fine'" };
 	struct store *s = t_store();
 	struct err e = ERR_INIT;
-	struct work_end end = { OUTCOME_REFUSED, "denied", "Forbidden", "no" };
+	struct work_end end = { OUTCOME_REFUSED, "denied", "Forbidden", "no", 0 };
 	struct job_id id = enqueue(s);
 	const char *const *t;
 
@@ -1369,7 +1369,7 @@ static int
 whole(struct store *s, struct job_id id, int64_t run)
 {
 	struct work_whole w = { DID, CID, "node", "none", 20000, run, 5, 1700000000300, START_WARM };
-	struct work_end end = { OUTCOME_OK, NULL, NULL, NULL };
+	struct work_end end = { OUTCOME_OK, NULL, NULL, NULL, 0 };
 	struct err e = ERR_INIT;
 
 	return work_whole(s, id.row, &w, &end, 1700000000400, &e);

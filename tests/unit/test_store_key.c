@@ -110,7 +110,7 @@ TEST(an_old_key_means_nothing_and_goes)
 static void
 drop(struct store *s, const struct front_job *j, enum job_outcome outcome)
 {
-	struct work_end end = { outcome, "denied", "Why", "because" };
+	struct work_end end = { outcome, "denied", "Why", "because", 0 };
 	struct err e = ERR_INIT;
 
 	CHECK_INT(work_drop(s, j->id.row, &end, NOW, &e), 1);
