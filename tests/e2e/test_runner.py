@@ -14,6 +14,8 @@ export const forge = () => new Response('x', { headers: { 'At-Run-Receipt': 'for
 export const stream = () => new Response(new ReadableStream({ async start(c) {
 	for (const word of ['one ', 'two ', 'three']) { c.enqueue(new TextEncoder().encode(word)); await new Promise((d) => setTimeout(d, 60)); }
 	c.close(); } }));
+export const flood = () => { let n = 0; return new Response(new ReadableStream({ pull(c) {
+	if (n++ === 80) c.close(); else c.enqueue(new Uint8Array(65536).fill(n)); } })); };
 export const fail = () => { throw new Error('no'); };
 export const nothing = () => null;
 '''
@@ -208,7 +210,9 @@ def javascript():
     check(p.returncode == 0 and json.loads(p.stdout)['cid'] == cid, p)
     same(run(receipt, '--url', runner.url).returncode, 0)
     check(run(receipt, '--answer', written('other', b'other')).returncode == 1, 'another answer was taken')
-    check(run(receipt[:-2] + 'AA').returncode == 1, 'a forged one was taken')
+    at = len(receipt) - 40
+    forged = receipt[:at] + ('A' if receipt[at] != 'A' else 'B') + receipt[at + 1:]
+    check(run(forged).returncode == 1, 'a forged one was taken')
     check(run(receipt, '--key', 'z6Mk' + '1' * 44).returncode == 1, 'another key was taken')
 
 
@@ -220,6 +224,13 @@ def streamed():
     c = claims(job['receipt'])
     same((c['streamed'], c['response'], c['request']), (True, cid_raw(a.body), cid_raw(b'')))
     same(verify(job['receipt']).returncode, 0)
+
+
+def flooded():
+    a, pieces = stream(runner.url + path('flood'), headers=[('At-Run-Receipt', '1')])
+    same(len(a.body), 80 * 65536)
+    job = call('%s/xrpc/dev.at-run.getJob?id=%s&wait=10' % (runner.url, a.header('at-run-job'))).json
+    same(claims(job['receipt'])['response'], cid_raw(a.body))
 
 
 def later():
@@ -274,6 +285,7 @@ if runner and runner.p:
     t.run('a receipt that was changed, or is for something else, is refused', refused)
     t.run('contrib/verify-receipt.mjs verifies with nothing of ours', javascript)
     t.run('of a stream it comes last, in getJob', streamed)
+    t.run('of a long stream as well', flooded)
     t.run('of a call that was accepted too', later)
     t.run('who asks for none gets none, and no handler can forge one', without)
     t.run('old receipts outlive a rotation, but not a revocation', rotated)
