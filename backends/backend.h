@@ -68,6 +68,8 @@ struct plan {
 	bool foreign;
 	/* A program of the host that may have to call set-uid helpers; nothing of a bundle runs with its rights. */
 	bool trusted;
+	/* Filled in by who carries it out: files that the process writes 0 to before anything else, to join control groups. */
+	struct conf_list join;
 };
 #define PLAN_ARGS_FD  3
 #define PLAN_OPEN_FD  4

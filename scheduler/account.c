@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/bundle.h"
+#include "lib/cgroup.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
@@ -29,6 +30,9 @@
 #define IDLE_MS       1000
 #define BYTES_A_FILE  4096 /* of limits.scratch: a file for each page of it */
 #define FILES_LEAST   256
+#define SCRATCH_LEAST 4096 /* a tmpfs has a page */
+#define GROUP_SPARE   (INT64_C(16) << 20) /* the wall itself, page tables, buffers of the kernel */
+#define GROUP_TASKS   2                   /* the wall itself */
 #define DATA_SPARE    (INT64_C(1) << 30) /* address space that runtimes map writable and never touch */
 
 /* A limit in force and the key that sets it. */
@@ -39,13 +43,15 @@ struct bound {
 
 struct account {
 	const struct conf *conf;
-	struct bound memory, tasks, cpu;
+	struct bound memory, tasks, cpu, scratch;
+	struct cgroup *group;
+	pid_t executor;
 	account_over_fn *fn;
 	void *arg;
 	int proc_fd, tmp_fd; /* inside */
 	int oom_fd;          /* where its own memory cgroup counts what it had to kill; -1: it has none */
 	bool busy;
-	int64_t cpu_from;    /* ticks, when the calls under way began */
+	int64_t cpu_from;    /* ticks at the first look at the calls under way, -1: none yet */
 	struct loop_timer timer;
 };
 
@@ -156,9 +162,9 @@ look(const struct account *a, bool exact, struct usage *u)
 /* --- judging --- */
 
 static int64_t
-files_max(const struct conf *c)
+files_max(const struct account *a)
 {
-	int64_t n = c->limits.scratch / BYTES_A_FILE;
+	int64_t n = a->scratch.max / BYTES_A_FILE;
 
 	return n > FILES_LEAST ? n : FILES_LEAST;
 }
@@ -174,6 +180,18 @@ is_out_of_memory(const struct account *a)
 	return number_after(text, "under_oom ") > 0 || number_after(text, "oom_kill ") > 0;
 }
 
+bool
+account_starved(const struct account *a, struct err *why)
+{
+	char limit[64];
+
+	if (a == NULL || !is_out_of_memory(a))
+		return false;
+	collect_limit_bytes(a->memory.key, a->memory.max, limit, sizeof limit);
+	err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's processes used more memory than %s", limit);
+	return true;
+}
+
 static bool
 over_memory(const struct account *a, const struct usage *u, struct err *why)
 {
@@ -181,11 +199,8 @@ over_memory(const struct account *a, const struct usage *u, struct err *why)
 	char limit[64], value[32];
 	struct usage exact;
 
-	if (is_out_of_memory(a)) {
-		collect_limit_bytes(a->memory.key, max, limit, sizeof limit);
-		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's processes used more memory than %s", limit);
+	if (account_starved(a, why))
 		return true;
-	}
 	if (used <= max)
 		return false;
 	if (u->processes > 1) {
@@ -201,26 +216,41 @@ over_memory(const struct account *a, const struct usage *u, struct err *why)
 }
 
 static bool
-over_files(const struct account *a, struct err *why)
+over_scratch(const struct account *a, struct err *why)
 {
 	struct statfs fs;
-	char limit[64];
+	char limit[64], value[32];
+	int64_t files, bytes;
 
-	if (a->tmp_fd < 0 || fstatfs(a->tmp_fd, &fs) != 0 || (int64_t)(fs.f_files - fs.f_ffree) <= files_max(a->conf))
+	if (a->tmp_fd < 0 || fstatfs(a->tmp_fd, &fs) != 0)
 		return false;
-	collect_limit_bytes("limits.scratch", a->conf->limits.scratch, limit, sizeof limit);
-	err_named(why, ERR_BUSY, "ScratchLimit", "the bundle made %lld files in /tmp, more than the %lld that go with %s",
-	    (long long)(fs.f_files - fs.f_ffree), (long long)files_max(a->conf), limit);
+	files = (int64_t)(fs.f_files - fs.f_ffree);
+	bytes = (int64_t)(fs.f_blocks - fs.f_bfree) * fs.f_bsize;
+	if (files <= files_max(a) && bytes <= a->scratch.max)
+		return false;
+	collect_limit_bytes(a->scratch.key, a->scratch.max, limit, sizeof limit);
+	conf_size_print(bytes >> 10 << 10, value);
+	if (files > files_max(a))
+		err_named(why, ERR_BUSY, "ScratchLimit", "the bundle made %lld files in /tmp, more than the %lld that go with %s",
+		    (long long)files, (long long)files_max(a), limit);
+	else
+		err_named(why, ERR_BUSY, "ScratchLimit", "the bundle has %s in /tmp, more than %s", value, limit);
 	return true;
 }
 
 static bool
-over_cpu(const struct account *a, const struct usage *u, struct err *why)
+over_cpu(struct account *a, const struct usage *u, struct err *why)
 {
-	int64_t max = a->cpu.max, ms = (u->ticks - a->cpu_from) * 1000 / sysconf(_SC_CLK_TCK);
+	int64_t max = a->cpu.max, ms;
 	char limit[64];
 
-	if (max <= 0 || !a->busy || ms <= max)
+	if (max <= 0 || !a->busy)
+		return false;
+	/* Not when the call began: a call that is over before somebody looks costs nobody a look. */
+	if (a->cpu_from < 0)
+		a->cpu_from = u->ticks;
+	ms = (u->ticks - a->cpu_from) * 1000 / sysconf(_SC_CLK_TCK);
+	if (ms <= max)
 		return false;
 	collect_limit_ms(a->cpu.key, max, limit, sizeof limit);
 	err_named(why, ERR_TIMEOUT, "CpuLimit", "the call used %lld ms of CPU time, more than %s", (long long)ms, limit);
@@ -247,7 +277,7 @@ on_look(void *arg)
 	look(a, false, &u);
 	if (over_memory(a, &u, &why))
 		a->fn(a->arg, OUTCOME_MEMORY, &why);
-	else if (over_tasks(a, &u, &why) || over_files(a, &why))
+	else if (over_tasks(a, &u, &why) || over_scratch(a, &why))
 		a->fn(a->arg, OUTCOME_KILLED, &why);
 	else if (over_cpu(a, &u, &why))
 		a->fn(a->arg, OUTCOME_TIMEOUT, &why);
@@ -338,8 +368,15 @@ set_bound(pid_t pid, __rlimit_resource_t what, int64_t value)
 	prlimit(pid, what, &r, NULL);
 }
 
+void
+account_bounds(const struct conf *c, int64_t memory, int64_t processes, int64_t *bytes, int64_t *tasks)
+{
+	*bytes = memory + c->limits.scratch + GROUP_SPARE; /* what lies in /tmp is memory, too */
+	*tasks = processes + GROUP_TASKS;
+}
+
 struct account *
-account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, struct err *e)
+account_new(const struct conf *c, pid_t outer, struct cgroup *group, account_over_fn *fn, void *arg, struct err *e)
 {
 	pid_t first = only_child(outer), executor = first > 0 ? only_child(first) : 0;
 	struct account *a;
@@ -350,7 +387,8 @@ account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, s
 		return NULL;
 	}
 	a = mem_alloc(sizeof *a);
-	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1, .oom_fd = -1,
+	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1, .oom_fd = -1, .cpu_from = -1, .group = group,
+		.executor = executor, .scratch = { c->limits.scratch > SCRATCH_LEAST ? c->limits.scratch : SCRATCH_LEAST, "limits.scratch" },
 		.memory = { c->limits.memory, "limits.memory" }, .tasks = { c->limits.processes, "limits.processes" },
 		.cpu = { c->limits.cpu, "limits.cpu" } };
 	snprintf(path, sizeof path, "/proc/%d/root/proc", (int)first);
@@ -395,25 +433,29 @@ lower(struct bound *b, int64_t own, const char *key)
 void
 account_bind(struct account *a, const struct bundle *b)
 {
+	int64_t bytes, tasks;
+
 	if (a == NULL)
 		return;
 	lower(&a->memory, b->limits.memory_bytes, "the bundle's limits.memoryMb");
 	lower(&a->tasks, b->limits.processes, "the bundle's limits.processes");
 	lower(&a->cpu, b->limits.cpu_ms, "the bundle's limits.cpuMs");
+	lower(&a->scratch, b->limits.scratch_bytes, "the bundle's limits.scratchMb");
+	if (b->limits.files > 0 && b->limits.files < a->conf->limits.files)
+		set_bound(a->executor, RLIMIT_NOFILE, b->limits.files);
+	if (b->limits.memory_bytes > 0 || b->limits.processes > 0) {
+		account_bounds(a->conf, a->memory.max, a->tasks.max, &bytes, &tasks);
+		cgroup_bound(a->group, bytes, tasks);
+	}
 }
 
 void
 account_busy(struct account *a, bool busy)
 {
-	struct usage u;
-
 	if (a == NULL || a->busy == busy)
 		return;
 	a->busy = busy;
-	if (busy && a->cpu.max > 0) {
-		look(a, false, &u);
-		a->cpu_from = u.ticks;
-	}
+	a->cpu_from = -1;
 	/* The look that is due stays due: calls shorter than the interval cost no timer. */
 	if (busy && (a->timer.at == 0 || a->timer.due_ms > loop_now_ms() + BUSY_MS))
 		loop_after(&a->timer, BUSY_MS, on_look, a);

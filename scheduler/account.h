@@ -1,20 +1,23 @@
 /*
- * What an instance uses, where no cgroup of ours says it: its pid namespace is looked at from outside, often while calls
- * run, now and then while none does, and the one that is over a limit is told of once.
+ * What an instance uses: its pid namespace is looked at from outside, often while calls run, now and then while none does, and
+ * the one that is over a limit is told of once.
  *
  * Counted are memory of its own (anonymous and shared, not the pages of programs), processes and threads, CPU time of the
- * calls under way, files in /tmp (their bytes the tmpfs bounds itself).
+ * calls under way, files and bytes in /tmp (which the tmpfs bounds at limits.scratch).  Where there are control groups, the kernel
+ * holds memory and processes as well, between two looks; who was killed by it is told here.
  */
 #ifndef SCHEDULER_ACCOUNT_H
 #define SCHEDULER_ACCOUNT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/job.h"
 
 struct account;
 struct bundle;
+struct cgroup;
 struct conf;
 struct err;
 
@@ -24,8 +27,13 @@ typedef void account_over_fn(void *arg, enum job_outcome outcome, const struct e
 /*
  * outer: the process that holds the namespace (plan.contained).  To be called before code of a bundle runs there: the
  * bound on processes is set here, where the kernel counts them by namespace.  NULL when nothing can be seen: e says why.
+ * group may be NULL and stays the caller's, as long as the account is there.
  */
-struct account *account_new(const struct conf *c, pid_t outer, account_over_fn *fn, void *arg, struct err *e);
+struct account *account_new(const struct conf *c, pid_t outer, struct cgroup *group, account_over_fn *fn, void *arg, struct err *e);
+/* What a group for an instance with these limits is to bound, beside what its processes may use themselves. */
+void account_bounds(const struct conf *c, int64_t memory, int64_t processes, int64_t *bytes, int64_t *tasks);
+/* Did the kernel end it for want of memory?  Then the job's error. */
+bool account_starved(const struct account *a, struct err *why);
 void account_free(struct account *a);
 /* The bundle's own limits, where they are lower than the operator's; before its code runs.  a may be NULL, as below. */
 void account_bind(struct account *a, const struct bundle *b);

@@ -212,3 +212,20 @@ out:
 	cJSON_Delete(tree);
 	return rc;
 }
+
+enum job_outcome
+collect_death(int64_t memory_bytes, const char *stopped, const char *how, struct err *why)
+{
+	char limit[64];
+
+	if (memory_bytes > 0) {
+		collect_limit_bytes("limits.memory", memory_bytes, limit, sizeof limit);
+		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's process ran out of memory while the call ran, %s", limit);
+		return OUTCOME_MEMORY;
+	}
+	if (stopped[0] != '\0')
+		err_named(why, ERR_REMOTE, "InstanceKilled", "the bundle's process was stopped while the call ran: %s", stopped);
+	else
+		err_named(why, ERR_REMOTE, "InstanceDied", "the bundle's process ended with %s while the call ran", how);
+	return OUTCOME_KILLED;
+}

@@ -30,6 +30,11 @@ int collect_hello(const char *json, size_t n, char **version, struct err *e);
 
 /* What becomes of a job that the runner cannot or will not start. */
 enum job_outcome collect_outcome(enum err_kind kind);
+/*
+ * What is told of a call whose process ended while it ran: out of memory_bytes (0: it did not say so), stopped by us (stopped says
+ * why), or by itself (how: "exit status 3").
+ */
+enum job_outcome collect_death(int64_t memory_bytes, const char *stopped, const char *how, struct err *why);
 /* "limits.timeout = 30s" and the like, for messages: the value that was hit and the key that sets it. */
 void collect_limit_ms(const char *key, int64_t ms, char *out, size_t n);
 void collect_limit_bytes(const char *key, int64_t bytes, char *out, size_t n);

@@ -28,6 +28,7 @@
 #include "backends/walls.h"
 #include "lib/bell.h"
 #include "lib/buf.h"
+#include "lib/cgroup.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -250,6 +251,7 @@ on_tick(void *arg)
 	graph_tick(shop.graph);
 	quota_tick();
 	place_shrink();
+	cgroup_tidy();
 	keep_house();
 	loop_after(&shop.tick, TICK_MS, on_tick, NULL);
 }

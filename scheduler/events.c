@@ -205,12 +205,13 @@ static void
 keep_line(struct instance *i, struct job *j, struct instance_rest *rest, const char *level, const char *source,
     const char *text, size_t n)
 {
-	int64_t max = shop.conf->limits.log, line = shop.conf->limits.log_line;
+	int64_t own = instance_code(i) != NULL ? instance_code(i)->bundle->limits.log_bytes : 0, most = shop.conf->limits.log;
+	int64_t max = own > 0 && own < most ? own : most, line = shop.conf->limits.log_line;
 	int64_t row = j != NULL ? j->w.id.row : rest != NULL ? rest->row : 0;
 	struct pool_entry *x = pool_of(&shop.pool, i);
 	int64_t *logged = j != NULL ? &j->logged : rest != NULL ? &rest->logged : x != NULL ? &x->logged : NULL;
 	bool *cut = j != NULL ? &j->log_cut : rest != NULL ? &rest->cut : x != NULL ? &x->log_cut : NULL;
-	char notice[128], limit[64];
+	char notice[160], limit[96];
 
 	if (logged == NULL || *cut)
 		return;
@@ -218,7 +219,7 @@ keep_line(struct instance *i, struct job *j, struct instance_rest *rest, const c
 		n = (size_t)line;
 	if (*logged + (int64_t)n > max) {
 		*cut = true;
-		collect_limit_bytes("limits.log", max, limit, sizeof limit);
+		collect_limit_bytes(max < most ? "the bundle's limits.logBytes" : "limits.log", max, limit, sizeof limit);
 		snprintf(notice, sizeof notice, "the rest of the log is cut: %s", limit);
 		turn_log(&shop.turn, row, instance_ledger_id(i), "warn", "runner", notice, strlen(notice));
 		return;

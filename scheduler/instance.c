@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +9,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backends/backend.h"
 #include "backends/runtime.h"
 #include "lib/buf.h"
 #include "lib/bundle.h"
+#include "lib/cgroup.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -29,6 +27,7 @@
 #include "scheduler/collect.h"
 #include "scheduler/exits.h"
 #include "scheduler/loop.h"
+#include "scheduler/say.h"
 #include "scheduler/site.h"
 #include "scheduler/spawn.h"
 #include "scheduler/turn.h"
@@ -80,6 +79,7 @@ struct instance {
 	struct secret_env *secrets; /* given to it; held to cut them out of its log */
 	char *sealed_cid;
 	bool wipes;                 /* they are in out */
+	struct cgroup *group;     /* NULL: there are none here */
 	struct account *account;
 	enum job_outcome over;    /* NONE: no limit was hit */
 	struct err over_why;
@@ -209,25 +209,11 @@ protocol_error(struct instance *i, const char *what)
 static enum job_outcome
 death(const struct instance *i, int status, struct err *why)
 {
-	char how[80], limit[64];
+	char how[80];
 
-	spawn_status(status, how, sizeof how);
-	if (i->over != OUTCOME_NONE) {
-		*why = i->over_why;
-		return i->over;
-	}
-	if (i->out_of_memory) {
-		collect_limit_bytes("limits.memory", conf->limits.memory, limit, sizeof limit);
-		err_named(why, ERR_BUSY, "MemoryLimit", "the bundle's process ran out of memory while the call ran, %s",
-		    limit);
-		return OUTCOME_MEMORY;
-	}
-	if (i->why[0] != '\0')
-		err_named(why, ERR_REMOTE, "InstanceKilled", "the bundle's process was stopped while the call ran: %s",
-		    i->why);
-	else
-		err_named(why, ERR_REMOTE, "InstanceDied", "the bundle's process ended with %s while the call ran", how);
-	return OUTCOME_KILLED;
+	*why = i->over_why;
+	return i->over != OUTCOME_NONE ? i->over : collect_death(i->out_of_memory ? conf->limits.memory : 0, i->why,
+	    spawn_status(status, how, sizeof how), why);
 }
 
 static void
@@ -257,6 +243,8 @@ on_exit_of(void *arg, int status)
 	voice_close(&i->out_voice);
 	voice_close(&i->err_voice);
 	loop_stop(&i->timer);
+	if (i->over == OUTCOME_NONE && account_starved(i->account, &i->over_why))
+		i->over = OUTCOME_MEMORY;
 	account_free(i->account);
 	i->account = NULL;
 	outcome = death(i, status, &why);
@@ -298,7 +286,7 @@ got_hello(struct instance *i, const struct frame *f)
 		instance_stop(i, "the process that holds it cannot be found");
 		return;
 	}
-	if (i->contained && (i->account = account_new(conf, i->process.pid, on_over, i, &e)) == NULL) {
+	if (i->contained && (i->account = account_new(conf, i->process.pid, i->group, on_over, i, &e)) == NULL) {
 		instance_stop(i, e.text); /* unseen, nothing of a bundle may run there */
 		return;
 	}
@@ -668,6 +656,16 @@ on_load_late(void *arg)
 	on->broken(i, &why);
 }
 
+static void
+join_group(struct instance *i, struct plan *plan)
+{
+	int64_t bytes, tasks;
+
+	account_bounds(conf, conf->limits.memory, conf->limits.processes, &bytes, &tasks);
+	i->group = cgroup_new(i->n, bytes, tasks);
+	cgroup_join(i->group, &plan->join);
+}
+
 char *
 instance_key_of(const struct backend *wall, const struct task *t)
 {
@@ -706,6 +704,8 @@ instance_new(int64_t n, const struct backend *wall, const struct runtime *r, str
 	if (site_make(i->dir, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0)
 		goto out;
 	i->gate = plan.gate;
+	if (plan.contained && plan.holder == NULL) /* engines have groups of their own */
+		join_group(i, &plan);
 	if (i->gate && exits_add(exits, n, i->dir, e) != 0)
 		goto out;
 	if (plan.foreign && site_open(i->dir, plan.gate, e) != 0)
@@ -738,6 +738,7 @@ instance_free(struct instance *i)
 	close_socket(i);
 	loop_stop(&i->timer);
 	account_free(i->account);
+	cgroup_free(i->group);
 	if (i->gate)
 		exits_drop(exits, i->n);
 	i->wall->clean(conf, &t);
@@ -759,39 +760,6 @@ instance_free(struct instance *i)
 }
 
 /* --- what the host says --- */
-
-static void
-add_names(struct buf *b, const struct conf_list *names, bool *first)
-{
-	size_t k;
-
-	for (k = 0; k < names->n; k++) {
-		const char *value = getenv(names->item[k]);
-
-		if (value == NULL && strcmp(names->item[k], "LANG") == 0)
-			value = "C.UTF-8";
-		if (value == NULL)
-			continue;
-		if (!*first)
-			buf_char(b, ',');
-		*first = false;
-		buf_json_str(b, names->item[k]);
-		buf_char(b, ':');
-		buf_json_str(b, value);
-	}
-}
-
-/* The names the bundle may see (backend->permit has looked at them), with the values of this process.  A bundle of [dev]
- * bundles has no author who could seal anything: its secrets are the developer's environment. */
-static void
-add_env(struct buf *b, const struct code *code)
-{
-	bool first = true;
-
-	add_names(b, &code->bundle->permissions.env, &first);
-	if (code->local)
-		add_names(b, &code->bundle->secrets, &first);
-}
 
 /* A bundle that may reach nothing needs nobody to be told; any other is loaded once the egress process knows its hosts. */
 static int
@@ -864,17 +832,7 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 	umask(mask);
 	if (placed != 0)
 		goto out;
-	buf_str(&b, "{\"dir\":");
-	buf_json_str(&b, seen);
-	buf_str(&b, ",\"entry\":");
-	buf_json_str(&b, code->entry);
-	buf_str(&b, ",\"env\":{");
-	add_env(&b, code);
-	buf_str(&b, "},\"bundle\":");
-	buf_json_str(&b, name);
-	buf_str(&b, ",\"cid\":");
-	buf_json_str(&b, code->cid);
-	buf_char(&b, '}');
+	say_load(&b, code, seen, name);
 	if (b.len > FRAME_MAX) {
 		err_set(e, ERR_INPUT, "LOAD of %zu bytes", b.len);
 		goto out;
@@ -889,32 +847,6 @@ out:
 	free(seen);
 	free(name);
 	return rc;
-}
-
-static void
-add_call_json(struct buf *b, const struct job *j)
-{
-	char id[JOB_ID_LEN + 1];
-	int64_t left = j->deadline_ms - clock_mono_ms();
-
-	job_id_print(&j->w.id, id);
-	buf_str(b, "{\"job\":\"");
-	buf_str(b, id);
-	buf_str(b, "\",\"endpoint\":");
-	buf_json_str(b, j->w.endpoint);
-	buf_str(b, ",\"method\":");
-	buf_json_str(b, j->w.method);
-	buf_str(b, ",\"url\":");
-	buf_json_str(b, j->w.url);
-	buf_str(b, ",\"path\":");
-	buf_json_str(b, j->w.path);
-	buf_str(b, ",\"query\":");
-	buf_json_str(b, j->w.query);
-	buf_str(b, ",\"headers\":");
-	buf_str(b, j->w.headers_json);
-	buf_str(b, ",\"caller\":");
-	buf_json_str(b, j->w.caller);
-	buf_fmt(b, ",\"deadlineMs\":%lld}", (long long)(left > 1 ? left : 1));
 }
 
 /* Bytes are counted for a job from here on; for calls side by side, together. */
@@ -954,7 +886,7 @@ instance_call(struct instance *i, struct job *j)
 	i->used_ms = loop_now_ms();
 	j->call = c->number;
 	buf_reset(&b);
-	add_call_json(&b, j);
+	say_call(&b, j);
 	frame_add(&i->out, FRAME_CALL, j->w.body_bytes == 0, c->number, b.data, b.len);
 	if (j->w.body_bytes > 0)
 		frame_add_body(&i->out, FRAME_DATA, c->number, j->w.body, j->w.body_bytes);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "lib/bundle.h"
+#include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/slip.h"
@@ -58,13 +60,26 @@ is_his(const struct job *j)
 	return strncmp(j->w.author, "did:", 4) == 0 || strcmp(j->w.author, "local") == 0;
 }
 
+/* The door has held limits.request; a bundle may want less. */
+static int
+request_fits(const struct job *j, struct err *e)
+{
+	int64_t own = j->code->bundle->limits.request_bytes;
+	char limit[96];
+
+	if (own == 0 || (int64_t)j->w.body_bytes <= own)
+		return 0;
+	collect_limit_bytes("the bundle's limits.requestBytes", own, limit, sizeof limit);
+	return err_named(e, ERR_INPUT, "PayloadTooLarge", "the request body is larger than %s", limit);
+}
+
 static int
 admit(struct job *j, struct err *e)
 {
 	struct admit_rules rules = { shop.conf, shop.s.runtimes };
 	struct admission a;
 
-	if (admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0 || vault_admit(j->code, e) != 0)
+	if (request_fits(j, e) != 0 || admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0 || vault_admit(j->code, e) != 0)
 		return -1;
 	fill_admission(j, &a);
 	return 0;

@@ -19,6 +19,7 @@
 #include "backends/runtime.h"
 #include "backends/walls.h"
 #include "lib/buf.h"
+#include "lib/cgroup.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -400,6 +401,21 @@ farewell(struct store *s, int64_t run)
 	return EX_OK;
 }
 
+/* Only the sandbox has use for them: engines make their own, and behind none there is nothing to bound. */
+static void
+open_groups(const struct conf *c, const struct walls *walls)
+{
+	struct buf how = BUF_INIT;
+
+	if (walls_uses(walls, backend_named("sandbox"))) {
+		if (cgroup_open(c->home, true, &how))
+			log_info("control groups", "how=%s", log_q(how.data));
+		else
+			log_warn("no control groups", "why=%s", log_q(how.data));
+	}
+	buf_clear(&how);
+}
+
 static int
 work(const struct conf *c, struct store *s, const struct runtimes *rs, const struct walls *walls, const char *program)
 {
@@ -410,6 +426,7 @@ work(const struct conf *c, struct store *s, const struct runtimes *rs, const str
 	int rc = EX_SOFTWARE;
 
 	running.walls = walls;
+	open_groups(c, walls);
 	if (work_run_start(s, &setup.run, &e) != 0 || recover_kill(c, walls, s, setup.run, &e) != 0 ||
 	    recover_jobs(s, setup.run, &e) != 0 || write_runtimes(s, rs, walls, &e) != 0)
 		return fail(&e, rc);
@@ -430,6 +447,7 @@ work(const struct conf *c, struct store *s, const struct runtimes *rs, const str
 	loop_forget(signal_fd);
 	close(signal_fd);
 	loop_close();
+	cgroup_close();
 	return rc == EX_OK ? farewell(s, setup.run) : rc;
 }
 

@@ -16,6 +16,7 @@
 #include "backends/backend.h"
 #include "backends/walls.h"
 #include "lib/bundle.h"
+#include "lib/cgroup.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -192,6 +193,7 @@ recover_kill(const struct conf *c, const struct walls *w, struct store *s, int64
 		goto out;
 	l.killed += kill_marked(c);
 	wait_dead(c);
+	l.killed += cgroup_sweep();
 	l.killed += sweep(c, w, &l);
 	if (store_begin(s, false, e) != 0)
 		goto out;

@@ -40,6 +40,7 @@
 #define FS_REFER     (1ULL << 13) /* ABI 2 */
 #define FS_TRUNCATE  (1ULL << 14) /* ABI 3 */
 #define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
+#define JOIN_MAX 4
 #define HIGH_FD 32 /* above whatever number the child wants it under */
 #define FS_READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define FS_ALL  ((1ULL << 13) - 1)
@@ -353,6 +354,8 @@ struct start {
 	int null_fd, out_fd, err_fd, fd3, landlock_fd;
 	int given[PLAN_OPEN_MAX + 1]; /* for PLAN_ARGS_FD and on */
 	unsigned givens;
+	int join[JOIN_MAX];
+	unsigned joins;
 	sigset_t mask;
 	pid_t parent;
 	const char *failed; /* what the child could not do, with its errno: the memory is shared */
@@ -375,6 +378,9 @@ child_run_plan(struct start *s)
 	size_t i;
 	int sig;
 
+	for (i = 0; i < s->joins; i++)
+		if (write(s->join[i], "0", 1) != 1)
+			child_fail(s, "join its control group");
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != s->parent)
@@ -466,6 +472,21 @@ open_given(const struct plan *p, struct start *s, struct err *e)
 	return 0;
 }
 
+static int
+open_join(const struct plan *p, struct start *s, struct err *e)
+{
+	size_t i;
+
+	assert(p->join.n <= JOIN_MAX);
+	for (i = 0; i < p->join.n; i++) {
+		s->join[s->joins] = open(p->join.item[i], O_WRONLY | O_CLOEXEC);
+		if (s->join[s->joins] < 0)
+			return err_errno(e, "open %s", p->join.item[i]);
+		s->joins++;
+	}
+	return 0;
+}
+
 static char **
 vector(const struct conf_list *l)
 {
@@ -520,7 +541,7 @@ spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, void *a
 	}
 	if (open_output(pipes, &out->out_fd, &s.out_fd, e) != 0 || open_output(pipes, &out->err_fd, &s.err_fd, e) != 0)
 		goto out;
-	if (open_given(p, &s, e) != 0)
+	if (open_given(p, &s, e) != 0 || open_join(p, &s, e) != 0)
 		goto out;
 	s.landlock_fd = landlock_prepare(p);
 	out->pid = fork_and_exec(&s);
@@ -560,6 +581,8 @@ out:
 	close_fd(s.landlock_fd);
 	while (s.givens > 0)
 		close_fd(s.given[--s.givens]);
+	while (s.joins > 0)
+		close_fd(s.join[--s.joins]);
 	free(s.argv);
 	free(s.env);
 	return rc;

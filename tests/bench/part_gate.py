@@ -59,8 +59,8 @@ def run(args, kids, table, work):
         for wall in args.walls.split(','):
             d = os.path.join(work, 'gate-' + wall)
             os.makedirs(d)
-            p = subprocess.run(['ip', 'netns', 'exec', land.host, sys.executable, '-B', os.path.abspath(__file__), args.build, d,
-                                wall, str(args.rounds)], capture_output=True, text=True)
+            p = subprocess.run(land.at_home(sys.executable, '-B', os.path.abspath(__file__), args.build, d, wall, str(args.rounds)),
+                               capture_output=True, text=True)
             if p.returncode != 0:
                 table.note(f'{wall}: gate', p.stderr.strip().splitlines()[-1] if p.stderr.strip() else 'no answer')
                 continue

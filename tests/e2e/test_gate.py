@@ -50,7 +50,7 @@ class Way(Land):
                              os.path.join(self.dir, 'probe.log'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_env())
         self.procs.append(self.probe.p)
         threading.Thread(target=self.listen, daemon=True).start()
-        with open(os.path.join(self.dir, 'resolv.conf'), 'w') as f:
+        with open(os.path.join(self.dir, 'inside.conf'), 'w') as f:
             f.write('nameserver 127.0.0.1\noptions timeout:5\n')
         with open(os.path.join(self.dir, 'nsswitch.conf'), 'w') as f:
             f.write('passwd: files\ngroup: files\nhosts: files dns\n')
@@ -114,8 +114,8 @@ class Way(Land):
         a = ['ip', 'netns', 'exec', self.host, 'bwrap', '--unshare-all', '--die-with-parent', '--as-pid-1', '--ro-bind', '/', '/',
              '--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run', '--ro-bind', GATE, '/run/gate',
              '--bind', self.socket(n), '/run/egress.sock', '--cap-drop', 'ALL']
-        for name in ('resolv.conf', 'nsswitch.conf'):
-            a += ['--ro-bind', os.path.join(self.dir, name), os.path.realpath('/etc/' + name)]
+        for name, inside in (('inside.conf', 'resolv.conf'), ('nsswitch.conf', 'nsswitch.conf')):
+            a += ['--ro-bind', os.path.join(self.dir, name), os.path.realpath('/etc/' + inside)]
         for c in caps:
             a += ['--cap-add', c]
         return a + list(more) + ['/run/gate', '--socket', '/run/egress.sock', *gate, '--', *command]
