@@ -18,7 +18,7 @@ struct conf;
 struct err;
 struct runtime;
 
-#define IMAGE_FORMAT 2 /* of what build makes: a change of it makes every image outdated */
+#define IMAGE_FORMAT 4 /* of what build makes: a change of it makes every image outdated */
 
 struct image {
 	char *id;       /* "sha256:…", by which engines know it */

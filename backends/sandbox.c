@@ -27,6 +27,7 @@
 
 #include "backends/backend.h"
 #include "backends/backends.h"
+#include "backends/image.h"
 #include "backends/parts.h"
 #include "backends/permit.h"
 #include "backends/runtime.h"
@@ -100,8 +101,31 @@ bind_system(struct conf_list *l, const char *path)
 	arg(l, "--symlink", to, path);
 }
 
+/* The files of an image of `at-rund build` in the place of the host's. */
 static void
-add_system(struct conf_list *l)
+add_image(struct conf_list *l, const char *root)
+{
+	static const char *const tops[] = { "usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "var" };
+	char to[256];
+	size_t i;
+
+	for (i = 0; i < sizeof tops / sizeof tops[0]; i++) {
+		char *from = mem_fmt("%s/%s", root, tops[i]), *inside = mem_fmt("/%s", tops[i]);
+		ssize_t n = readlink(from, to, sizeof to - 1);
+
+		if (n > 0) {
+			to[n] = '\0';
+			arg(l, "--symlink", to, inside);
+		} else if (access(from, X_OK) == 0) {
+			arg(l, "--ro-bind", from, inside);
+		}
+		free(from);
+		free(inside);
+	}
+}
+
+static void
+add_host(struct conf_list *l)
 {
 	size_t i;
 
@@ -109,6 +133,13 @@ add_system(struct conf_list *l)
 		bind_system(l, system_dirs[i]);
 	for (i = 0; i < sizeof system_files / sizeof system_files[0]; i++)
 		bind_system(l, system_files[i]);
+}
+
+static void
+add_devices(struct conf_list *l)
+{
+	size_t i;
+
 	for (i = 0; i < sizeof devices / sizeof devices[0]; i++)
 		arg(l, "--dev-bind", devices[i], devices[i]);
 	arg(l, "--symlink", "/proc/self/fd", "/dev/fd");
@@ -178,7 +209,7 @@ add_file(struct plan *p, int fd, const char *path)
 }
 
 static int
-add_descriptors(struct plan *p, struct err *e)
+add_descriptors(struct plan *p, bool own_etc, struct err *e)
 {
 	int fd = seccomp_filter_fd(e);
 	size_t i;
@@ -186,7 +217,7 @@ add_descriptors(struct plan *p, struct err *e)
 	if (fd < 0)
 		return -1;
 	add_file(p, fd, FILTER);
-	for (i = 0; i < OWN_FILES; i++) {
+	for (i = 0; own_etc && i < OWN_FILES; i++) {
 		if ((fd = own_file(i, e)) < 0)
 			return -1;
 		add_file(p, fd, own_files[i].path);
@@ -324,7 +355,7 @@ add_env(struct conf_list *l)
 /* --- the contract --- */
 
 static int
-start_plan(struct plan *p, struct err *e)
+start_plan(struct plan *p, bool own_etc, struct err *e)
 {
 	char *bwrap = child_which("bwrap"), *gate;
 
@@ -341,7 +372,7 @@ start_plan(struct plan *p, struct err *e)
 	add_namespaces(&p->args);
 	arg(&p->args, "--ro-bind", gate, GATE);
 	free(gate);
-	return add_descriptors(p, e);
+	return add_descriptors(p, own_etc, e);
 }
 
 /* Where they lie outside: a bundle names them so. */
@@ -356,16 +387,21 @@ bind_granted(struct conf_list *l, const struct conf_list *read, const struct con
 		arg(l, "--bind", write->item[i], write->item[i]);
 }
 
+/* m: the image whose files it gets; without one (its id is NULL) the host's. */
 static void
-add_inside(const struct conf *c, const struct task *t, struct plan *p)
+add_inside(const struct conf *c, const struct task *t, const struct image *m, struct plan *p)
 {
 	struct conf_list read = { NULL, 0 }, write = { NULL, 0 };
 	char *program, *executor;
 
 	permit_paths(c, t, &read, &write);
 	add_mounts(c, &p->args);
-	add_system(&p->args);
-	program = bind_program(&p->args, t->runtime->program);
+	if (m->id != NULL)
+		add_image(&p->args, m->root);
+	else
+		add_host(&p->args);
+	add_devices(&p->args);
+	program = m->id != NULL ? mem_str(m->program) : bind_program(&p->args, t->runtime->program);
 	executor = bind_executor(&p->args, t->runtime);
 	arg(&p->args, "--ro-bind", t->dir, "/job");
 	bind_granted(&p->args, &read, &write);
@@ -379,17 +415,49 @@ add_inside(const struct conf *c, const struct task *t, struct plan *p)
 	parts_clear(&write);
 }
 
+/* The image of the runtime, empty when there is none or the config wants the host's files. */
+static void
+find_image(const struct conf *c, const struct runtime *r, struct image *m)
+{
+	*m = (struct image){ 0 };
+	if (strcmp(c->sandbox.files, "host") != 0 && image_load(m, c, r->name, NULL) == 0 && access(m->root, X_OK) != 0)
+		image_clear(m);
+}
+
+static int
+sandbox_fits(const struct conf *c, const struct runtime *r, struct err *e)
+{
+	struct image m;
+	bool has;
+
+	find_image(c, r, &m);
+	has = m.id != NULL;
+	image_clear(&m);
+	if (r->missing != NULL)
+		return err_set(e, ERR_NOTFOUND, "%s", r->missing);
+	if (has)
+		return 0;
+	if (strcmp(c->sandbox.files, "image") == 0)
+		return err_set(e, ERR_NOTFOUND, "sandbox.files = image, and runtime %s has none: at-rund build --runtime %s", r->name,
+		    r->name);
+	return parts_fits_host(c, r, e);
+}
+
 static int
 sandbox_plan(const struct conf *c, const struct task *t, struct plan *p, struct err *e)
 {
 	const struct runtime *r = t->runtime;
+	struct image m;
 
-	if (r->program == NULL || r->executor == NULL || r->missing != NULL)
-		return err_set(e, ERR_INTERNAL, "runtime %s cannot run here: %s", r->name,
-		    r->missing != NULL ? r->missing : "its program is not installed");
-	if (start_plan(p, e) != 0)
+	if (r->executor == NULL || sandbox_fits(c, r, e) != 0)
+		return err_wrap(e, "runtime %s cannot run here", r->name);
+	find_image(c, r, &m);
+	if (start_plan(p, m.id == NULL, e) != 0) {
+		image_clear(&m);
 		return -1;
-	add_inside(c, t, p);
+	}
+	add_inside(c, t, &m, p);
+	image_clear(&m);
 	/* For the next scheduler, should this one be killed: bwrap's own, which nobody inside sees. */
 	parts_add(&p->env, mem_fmt("AT_RUND_INSTANCE=%s:%lld", c->home, (long long)t->instance));
 	p->dir = mem_str("/job");
@@ -453,10 +521,11 @@ sandbox_probe(const struct conf *c, struct err *e)
 	size_t i, n = 0;
 	int rc = -1;
 
-	if (start_plan(&p, e) != 0)
+	if (start_plan(&p, true, e) != 0)
 		goto out;
 	add_mounts(c, &p.args);
-	add_system(&p.args);
+	add_host(&p.args);
+	add_devices(&p.args);
 	close_root(&p.args);
 	parts_gate_command(c, &p.argv, GATE, NULL, FILTER, NULL);
 	/* The shell opens what spawn.c would hand over. */
@@ -509,7 +578,7 @@ const struct backend backend_sandbox = {
 	.closed = true,
 	.probe = sandbox_probe,
 	.describe = sandbox_describe,
-	.fits = parts_fits_host,
+	.fits = sandbox_fits,
 	.plan = sandbox_plan,
 	.key = sandbox_key,
 	.clean = sandbox_clean,

@@ -4,8 +4,8 @@
  *     npm install          the packages of `npm`, into a directory beside
  *     mmdebstrap           downloads and unpacks the packages of `debian` with all they depend on, from the mirrors of this
  *                          machine's apt; a script of ours then finishes the tree; the result is one tar
- *     oci_write            the tar as an OCI image
- *     tar                  the same files as a directory, for the wall `sandbox`
+ *     tar                  its files as a directory, for the wall `sandbox`, and that directory as a layer
+ *     oci_write            the layer as an OCI image
  *     podman load          into the engine, when there is one
  *
  * Packages are unpacked without their scripts: an image is to run one program, and the whole of a Debian that scripts expect
@@ -51,7 +51,7 @@ static const char finish_script[] =
     "set -e; cd \"$1\"\n"
     "ls var/cache/apt/archives | sed -n 's/%3a/:/; s/_[^_]*\\.deb$//p' | LC_ALL=C sort >usr/share/at-rund-packages\n"
     "rm -rf usr/share/doc usr/share/man usr/share/info usr/share/locale usr/share/lintian usr/share/bug usr/share/doc-base\n"
-    "rm -rf var/log etc/apt/sources.list* etc/cron* etc/init.d etc/systemd boot home media mnt usr/local\n"
+    "rm -rf var/log etc/apt/sources.list* etc/cron* etc/init.d etc/systemd boot home media mnt usr/local etc/ssl/private\n"
     "mkdir -p job runtime tmp proc sys dev run etc/ssl/certs\n"
     "chmod 1777 tmp\n"
     "for d in lib32 lib64 libx32; do rmdir usr/$d 2>/dev/null && rm -f $d || :; done\n"
@@ -73,7 +73,7 @@ struct build {
 	const struct conf *conf;
 	const struct runtime *r;
 	const struct engine *engine;
-	char *images, *dir, *old, *to, *log, *layer, *tar, *npm;
+	char *images, *dir, *old, *to, *log, *debian, *layer, *tar, *npm;
 	int64_t date;
 };
 
@@ -122,6 +122,7 @@ begin(struct build *b)
 	b->old = mem_fmt("%s/.%s.old", b->images, b->r->name);
 	b->to = mem_fmt("%s/.%s.new", b->images, b->r->name);
 	b->log = mem_fmt("%s/%s.log", b->images, b->r->name);
+	b->debian = mem_fmt("%s/debian.tar", b->to);
 	b->layer = mem_fmt("%s/layer.tar", b->to);
 	b->tar = mem_fmt("%s/image.tar", b->to);
 	b->npm = mem_fmt("%s/npm", b->to);
@@ -136,6 +137,7 @@ end(struct build *b)
 	free(b->old);
 	free(b->to);
 	free(b->log);
+	free(b->debian);
 	free(b->layer);
 	free(b->tar);
 	free(b->npm);
@@ -169,6 +171,20 @@ lock_images(struct build *b, struct err *e)
 	return fd;
 }
 
+/* How the operator's tools reach their servers is theirs to say: proxies, certificates, registries. */
+static void
+add_environment(struct conf_list *l)
+{
+	static const char *const passed[] = { "npm_config_", "NPM_CONFIG_", "NODE_EXTRA_CA_CERTS=", "SSL_CERT_FILE=", "http_proxy=",
+		"https_proxy=", "no_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=" };
+
+	add(l, mem_str("env"));
+	for (char **v = environ; *v != NULL; v++)
+		for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++)
+			if (strncmp(*v, passed[i], strlen(passed[i])) == 0)
+				add(l, mem_str(*v));
+}
+
 /* --- the parts --- */
 
 static int
@@ -180,6 +196,7 @@ npm_install(struct build *b, struct err *e)
 		return 0;
 	if (mkdir(b->npm, 0755) != 0)
 		return err_errno(e, "make %s", b->npm);
+	add_environment(&l);
 	add(&l, mem_str("npm"));
 	add(&l, mem_str("install"));
 	add(&l, mem_str("--prefix"));
@@ -281,7 +298,7 @@ debian(struct build *b, struct err *e)
 		return -1;
 	for (size_t i = 0; i < b->r->debian.n; i++)
 		buf_fmt(&include, "%s%s", i > 0 ? "," : "", b->r->debian.item[i]);
-	add(&l, mem_str("env"));
+	add_environment(&l);
 	add(&l, mem_str(PATH_ENV));
 	add(&l, mem_fmt("SOURCE_DATE_EPOCH=%lld", (long long)b->date));
 	add(&l, mem_fmt("COMMAND=%s", strrchr(b->r->command, '/') != NULL ? strrchr(b->r->command, '/') + 1 : b->r->command));
@@ -293,23 +310,9 @@ debian(struct build *b, struct err *e)
 	add_apt_options(&l);
 	add_hooks(b, &l);
 	add(&l, name);
-	add(&l, mem_str(b->layer));
+	add(&l, mem_str(b->debian));
 	add_sources(&l);
 	buf_clear(&include);
-	return step(b, "Debian packages", &l, BUILD_MS, e);
-}
-
-/* What mmdebstrap needs to the end and nobody afterwards. */
-static int
-strip(struct build *b, struct err *e)
-{
-	struct conf_list l = { NULL, 0 };
-
-	if (b->r->scripts)
-		return 0;
-	for (const char *const *o = (const char *const[]){ "tar", "--delete", "--file", b->layer, "./var", "./etc/apt", "./etc/dpkg",
-	    NULL }; *o != NULL; o++)
-		add(&l, mem_str(*o));
 	return step(b, "Debian packages", &l, BUILD_MS, e);
 }
 
@@ -325,12 +328,33 @@ unpack(struct build *b, struct err *e)
 		goto out;
 	}
 	for (const char *const *o = (const char *const[]){ "tar", "--extract", "--preserve-permissions", "--no-same-owner",
-	    "--delay-directory-restore", "--exclude=./dev/*", "--file", b->layer, "--directory", root, NULL }; *o != NULL; o++)
+	    "--delay-directory-restore", "--exclude=./dev/*", "--file", b->debian, "--directory", root, NULL }; *o != NULL; o++)
+		add(&l, mem_str(*o));
+	/* What mmdebstrap needs to the end and nobody afterwards. */
+	for (const char *const *o = (const char *const[]){ "--exclude=./var", "--exclude=./etc/apt", "--exclude=./etc/dpkg", NULL };
+	    !b->r->scripts && *o != NULL; o++)
 		add(&l, mem_str(*o));
 	rc = step(b, "files for the sandbox", &l, BUILD_MS, e);
+	unlink(b->debian);
 out:
 	free(root);
 	return rc;
+}
+
+/* The tree as a layer, in which nothing tells who unpacked it, where, or when. */
+static int
+pack(struct build *b, struct err *e)
+{
+	struct conf_list l = { NULL, 0 };
+
+	for (const char *const *o = (const char *const[]){ "tar", "--create", "--format=gnu", "--sort=name", "--owner=0", "--group=0",
+	    "--numeric-owner", "--clamp-mtime", NULL }; *o != NULL; o++)
+		add(&l, mem_str(*o));
+	add(&l, mem_fmt("--mtime=@%lld", (long long)b->date));
+	add(&l, mem_fmt("--file=%s", b->layer));
+	add(&l, mem_fmt("--directory=%s/root", b->to));
+	add(&l, mem_str("."));
+	return step(b, "files for the engine", &l, BUILD_MS, e);
 }
 
 static int
@@ -428,7 +452,7 @@ make(struct build *b, struct built *out, struct err *e)
 	struct oci o = { b->layer, name, b->r->name, b->date };
 	int rc = -1;
 
-	if (make_dirs(b, e) == 0 && npm_install(b, e) == 0 && debian(b, e) == 0 && strip(b, e) == 0 && unpack(b, e) == 0 &&
+	if (make_dirs(b, e) == 0 && npm_install(b, e) == 0 && debian(b, e) == 0 && unpack(b, e) == 0 && pack(b, e) == 0 &&
 	    oci_write(&o, b->tar, out->id, &out->bytes, e) == 0 && load(b, out->id, e) == 0 &&
 	    write_state(b, out->id, out->bytes, out->built_ms, e) == 0)
 		rc = put_in_place(b, e);

@@ -69,6 +69,7 @@ static const char *const isolations[] = { "auto", "none", "sandbox", "container"
 static const char *const host_modes[] = { "open", "allowlist", "blocklist", "follows", "mutuals", "list", NULL };
 static const char *const call_modes[] = { "open", "known", "allowlist", "blocklist", "follows", "mutuals", "list", NULL };
 static const char *const reuses[] = { "auto", "never", NULL };
+static const char *const files[] = { "auto", "host", "image", NULL };
 static const char *const engines[] = { "auto", "podman", "docker", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
@@ -247,6 +248,9 @@ static const struct key keys[] = {
 	TEXT("grants", "write", T_GRANT_PATHS, grants.write, NULL, "and those that they may write", NULL),
 	TEXT("grants", "env", T_GRANT_NAMES, grants.env, NULL,
 	    "environment variables of the runner that bundles may see when they ask for them: who and the name", NULL),
+	WORD("sandbox", "files", sandbox.files, "auto", files,
+	    "whose programs and libraries bundles see: the host's, or those of the runtime's image; auto: the image's where there is one",
+	    NULL),
 	WORD("container", "engine", container.engine, "auto", engines, "what starts containers; auto takes the first installed",
 	    NULL),
 	TEXT("container", "runtime", T_PROGRAM, container.runtime, "auto",

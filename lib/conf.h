@@ -124,6 +124,8 @@ struct conf {
 	} egress;
 
 	struct { struct conf_list read, write, env; } grants; /* entries of lib/grant.h */
+	struct { char *files; } sandbox; /* auto, host, image */
+
 	struct {
 		char *engine;      /* auto, podman, docker */
 		char *runtime;     /* auto, or an OCI runtime: crun, runc, runsc */

@@ -4,7 +4,7 @@
 Absolute figures belong to the machine; the ratios carry over.  Each figure is the median of the rounds, with the
 spread (lowest to highest) beside it.  Nothing here passes or fails: it prints the table and says which column holds.
 
-    bench.py [--rounds 3] [--seconds 3] [--runtimes node,python,deno] [--walls sandbox] [--only PART,...]
+    bench.py [--rounds 3] [--seconds 3] [--runtimes node,python,deno] [--walls sandbox,container] [--only PART,...]
              [--build build]
     PEERS=1 also measures workerd, functions-framework (npm), fcgiwrap and webhook (Debian) on the same handler.
 
@@ -49,7 +49,7 @@ def main():
     ap.add_argument('--seconds', type=int, default=3)
     ap.add_argument('--backlog', type=int, default=100000)
     ap.add_argument('--runtimes', default='node,python,deno')
-    ap.add_argument('--walls', default='sandbox')
+    ap.add_argument('--walls', default='sandbox,container')
     ap.add_argument('--only', default=','.join(A_RUNTIME + ONCE + ('peers',)))
     ap.add_argument('--build', default=os.path.join(ROOT, 'build'))
     args = ap.parse_args()

@@ -15,6 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 THREADS, INSTANCES = 64, 4
 DEPS = os.environ.get('AT_RUND_DEPS', os.path.expanduser('~/.cache/at-rund'))
 os.environ['PATH'] += ':' + os.path.join(DEPS, 'bin')  # where contrib/setup.sh puts deno
+# A home for nothing but images of runtimes, made once for all tests.
+IMAGES = subprocess.run(['sh', os.path.join(ROOT, 'tests', 'images.sh')], capture_output=True, text=True, check=True).stdout.strip()
 HANDLERS = {
     'node': ('main.mjs', 'export function hello() {\n  return { hello: "world" };\n}\n', 'application/javascript+node'),
     'deno': ('main.mjs', 'export function hello() {\n  return { hello: "world" };\n}\n', 'application/javascript+deno'),
@@ -181,6 +183,9 @@ class Product:
         env['PATH'] = os.path.dirname(runtime_command(args, name)) + ':' + env['PATH']
         subprocess.run([os.path.join(args.build, 'at-rund'), '--home', self.home, 'init'], check=True, env=env,
                        stdout=subprocess.DEVNULL)
+        if wall == 'container':
+            os.rmdir(os.path.join(self.home, 'images'))
+            os.symlink(os.path.join(IMAGES, 'images'), os.path.join(self.home, 'images'))
         self.port = free_port()
         with open(os.path.join(self.home, 'config.ini'), 'w', encoding='utf-8') as f:
             f.write(f'''port = {self.port}

@@ -1,21 +1,41 @@
 """Behind a wall, beside the wall `none`: warm calls, blank starts, cold starts."""
+import json
 import os
 import shutil
 import statistics
 import subprocess
 
-from kit import Product, runtime_command, start_ms, timed, timed_kind, wait_url, wrk
+from kit import IMAGES, Product, runtime_command, start_ms, timed, timed_kind, wait_url, wrk
 from part_starts import wait_blank
 
-# The wall's own start: what a person would type to start nothing behind it.
-OWN = {
-    'sandbox': ['bwrap', '--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', 'true'],
-    'container': ['podman', 'run', '--rm', '--network', 'none', 'localhost/at-rund-node', 'true'],
-}
+
+def own_start(args, wall, name):
+    """The wall's own start: what a person would type to start nothing behind it.  None: it cannot be typed here."""
+    if wall == 'sandbox':
+        argv = ['bwrap', '--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', 'true']
+    elif wall == 'container':
+        with open(os.path.join(IMAGES, 'images', name, 'image.json'), encoding='utf-8') as f:
+            image = json.load(f)['image']
+        # Images hold nothing but a runtime; the gate is a program that ends at once.  As the product's probe does it here.
+        argv = ['podman', '--runtime', 'runc', 'run', '--rm', '--network', 'none', '--ulimit', 'nofile=256:256', '--ulimit',
+                'nproc=64:64', '--log-driver', 'none', '--volume', os.path.join(args.build, 'at-rund-gate') + ':/gate:ro', image,
+                '/gate', '--version']
+    else:
+        return None
+    found = shutil.which(argv[0])
+    if found is None or subprocess.run([found] + argv[1:], capture_output=True).returncode != 0:
+        return None
+    return [found] + argv[1:]
 
 
 def run(args, kids, table, name, work):
     for wall in args.walls.split(','):
+        if wall == 'container':
+            r = subprocess.run([os.path.join(args.build, 'at-rund'), '--home', IMAGES, 'build', '--runtime', name], capture_output=True,
+                               text=True)
+            if r.returncode != 0:
+                table.note(f'{name}, container', r.stderr.strip()[-200:])
+                continue
         try:
             warm(args, kids, table, name, work, wall)
             starts(args, kids, table, name, work, wall)
@@ -49,8 +69,8 @@ def starts(args, kids, table, name, work, wall):
     empty = os.path.join(work, 'empty.py' if name == 'python' else 'empty.mjs')
     open(empty, 'w', encoding='utf-8').close()
     own = statistics.median(start_ms([runtime_command(args, name)] + (['run'] if name == 'deno' else []) + [empty]))
-    argv = [shutil.which(OWN[wall][0])] + OWN[wall][1:] if wall in OWN and shutil.which(OWN[wall][0]) else None
-    if argv is None or subprocess.run(argv, capture_output=True).returncode != 0:
+    argv = own_start(args, wall, name)
+    if argv is None:
         table.note(f'{name}, {wall}', 'its own start cannot be measured here')
         return
     walls = statistics.median(start_ms(argv, 9))

@@ -31,8 +31,8 @@ options.add_argument('--user', default='')
 options.add_argument('words', nargs='*')
 options = options.parse_args()
 LAND = os.environ.get('AT_RUND_LAND')
-DEPS = os.environ.get('AT_RUND_DEPS', os.path.join(os.path.expanduser('~'), '.cache', 'at-rund'))
-IMAGES = os.path.join(DEPS, 'container')  # a home for nothing but images, which are made once for all tests
+# A home for nothing but images, which are made once for all tests.
+IMAGES = subprocess.run(['sh', os.path.join(ROOT, 'tests', 'images.sh')], capture_output=True, text=True, check=True).stdout.strip()
 if options.wall == 'container' and LAND is None:
     # While there is a network.  Made from the same definitions before, it takes no time.
     r = subprocess.run([os.path.join(os.environ.get('AT_RUND_BUILD', os.path.join(ROOT, 'build')), 'at-rund'), '--home', IMAGES,

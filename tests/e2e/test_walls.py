@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from kit import *  # noqa: E402,F403
 
 AT_RUND = os.path.join(BUILD, 'at-rund')
-IMAGES = os.path.join(DEPS, 'container')  # a home for nothing but images, made once for all tests
+# A home for nothing but images, made once for all tests.
+IMAGES = subprocess.run(['sh', os.path.join(ROOT, 'tests', 'images.sh')], capture_output=True, text=True, check=True).stdout.strip()
 t = Cases()
 where = scratch()
 bundles = os.path.join(where, 'bundles')
@@ -19,7 +20,9 @@ runner = None
 
 
 def run(*args, home=None, path=None, wrap=()):
-    env = clean_env(AT_RUND_HOME=home or os.path.join(where, 'empty'), HOME=where)
+    """Images are built as the operator would, with his own ways to the mirrors and registries; the rest in a clean world."""
+    env = dict(os.environ) if args[0] == 'build' else clean_env(HOME=where)
+    env['AT_RUND_HOME'] = home or os.path.join(where, 'empty')
     if path is not None:
         env['PATH'] = path
     return subprocess.run([*wrap, AT_RUND, *args], env=env, capture_output=True, text=True, timeout=300 * SLOW)
@@ -156,7 +159,8 @@ count = 0
 def hello(request, ctx):
     global count
     count += 1
-    return {'count': count, 'pid': os.getpid(), 'root': sorted(os.listdir('/'))}
+    return {'count': count, 'pid': os.getpid(), 'root': sorted(os.listdir('/')),
+            'image': os.path.exists('/usr/share/at-rund-packages')}
 
 def stay(request, ctx):
     import signal, time
@@ -205,6 +209,7 @@ def several():
     get('hello-node')
     same([wall_of(n) for n in ('alone', 'sandboxed', 'hello-node')], ['container', 'sandbox', 'sandbox'])
     check('sys' in alone['root'] and 'sys' not in sandboxed['root'], alone, sandboxed)
+    check(alone['image'] and sandboxed['image'], 'the files are not those of the image', alone, sandboxed)
     same(json.loads(runner.cli('status', '--json').stdout)['wall'], 'container, sandbox')
 
 
