@@ -59,6 +59,7 @@
 #include "scheduler/seen.h"
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
+#include "scheduler/spawn.h"
 #include "scheduler/vault.h"
 
 #define TICK_MS         1000   /* the slow poll: data never depends on bells */
@@ -529,7 +530,7 @@ all_gone(void *arg)
 		turn_reset(&shop.turn);
 	}
 	bury();
-	if (shop.pool.n == 0 && (shop.fetch == NULL || fetch_gone(shop.fetch)) && vault_gone() &&
+	if (shop.pool.n == 0 && !spawn_undoing() && (shop.fetch == NULL || fetch_gone(shop.fetch)) && vault_gone() &&
 	    (shop.exits == NULL || exits_gone(shop.exits)))
 		loop_end();
 	return false;

@@ -57,6 +57,7 @@ struct child {
 	char *holder, *first;
 	int first_fd;      /* pidfd of the first process inside, -1: not known yet */
 	bool held;         /* pid is the holder's by now */
+	bool undoes;       /* removes what another left */
 	struct conf_list undo, undo_env;
 };
 
@@ -148,6 +149,17 @@ hand_over(struct child *c, bool starter_lives)
 	return true;
 }
 
+static struct child *
+child_of(pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < child_count; i++)
+		if (children[i].pid == pid)
+			return &children[i];
+	return NULL;
+}
+
 /* What is left of it is removed by a command that nobody waits for. */
 static void
 undo(struct child *c)
@@ -157,7 +169,18 @@ undo(struct child *c)
 
 	if (c->first_fd >= 0)
 		syscall(SYS_pidfd_send_signal, c->first_fd, SIGKILL, NULL, 0);
-	spawn_start(&p, -1, false, NULL, NULL, &out, NULL);
+	if (spawn_start(&p, -1, false, NULL, NULL, &out, NULL) == 0)
+		child_of(out.pid)->undoes = true;
+}
+
+bool
+spawn_undoing(void)
+{
+	size_t i;
+
+	for (i = 0; i < child_count && !children[i].undoes; i++)
+		;
+	return i < child_count;
 }
 
 /* --- reaping --- */
@@ -173,17 +196,6 @@ child_clear(struct child *c)
 	free(c->first);
 	list_clear(&c->undo);
 	list_clear(&c->undo_env);
-}
-
-static struct child *
-child_of(pid_t pid)
-{
-	size_t i;
-
-	for (i = 0; i < child_count; i++)
-		if (children[i].pid == pid)
-			return &children[i];
-	return NULL;
 }
 
 /* A holder ends with the status of what it held, in the way of shells: 128 and the signal. */

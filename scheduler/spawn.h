@@ -36,6 +36,8 @@ int spawn_start(const struct plan *p, int fd3, bool pipes, spawn_end_fn *fn, voi
 /* A plan with a holder (backend.h): it has surely come, because the instance speaks.  false: it cannot be found.  What the
  * caller gave as `out` says the holder's numbers from then on; so it does when the starter has ended well. */
 bool spawn_hand_over(const struct spawned *s);
+/* Is a plan's undo under way?  Who goes now takes it along. */
+bool spawn_undoing(void);
 /* SIGKILL to the process and its whole group; nothing happens to one that is gone. */
 void spawn_kill(const struct spawned *s, int sig);
 /* "exit status 3", "signal 9 (Killed)". */
