@@ -116,13 +116,20 @@ keyring_from_credentials(const char *credentials)
 
 /* --- who else could read or replace it --- */
 
+/* Root, who may work on somebody's runner for them, takes the directory's owner as whose keys they are. */
+static bool
+is_ours(const struct stat *st, uid_t dir_owner)
+{
+	return st->st_uid == geteuid() || st->st_uid == 0 || (geteuid() == 0 && st->st_uid == dir_owner);
+}
+
 static int
-check_open(const struct stat *st, const char *path, bool is_dir, bool lent, struct err *e)
+check_open(const struct stat *st, const char *path, bool is_dir, bool lent, uid_t dir_owner, struct err *e)
 {
 	/* systemd lends a credential to our user by an ACL, whose mask stands where the group's rights do. */
 	mode_t others = lent ? S_IRWXO : S_IRWXG | S_IRWXO;
 
-	if (st->st_uid != geteuid() && st->st_uid != 0)
+	if (!is_ours(st, dir_owner))
 		return err_named(e, ERR_DENIED, "KeyFileOpen", "%s belongs to another user (uid %u); as root: chown %u %s", path,
 		    (unsigned)st->st_uid, (unsigned)geteuid(), path);
 	if ((st->st_mode & others) != 0)
@@ -132,7 +139,7 @@ check_open(const struct stat *st, const char *path, bool is_dir, bool lent, stru
 }
 
 static int
-check_dir(const char *dir, bool lent, struct err *e)
+check_dir(const char *dir, bool lent, uid_t *owner, struct err *e)
 {
 	struct stat st;
 
@@ -140,7 +147,8 @@ check_dir(const char *dir, bool lent, struct err *e)
 		return err_errno(e, "look at %s", dir);
 	if (!S_ISDIR(st.st_mode))
 		return err_named(e, ERR_DENIED, "KeyFileOpen", "%s is no directory", dir);
-	return check_open(&st, dir, true, lent, e);
+	*owner = st.st_uid;
+	return check_open(&st, dir, true, lent, st.st_uid, e);
 }
 
 /* --- one file --- */
@@ -184,7 +192,7 @@ parse_file(char *text, struct keyring_key *k)
 }
 
 static int
-read_key(const char *dir, const struct found *f, bool lent, struct keyring_key *k, struct err *e)
+read_key(const char *dir, const struct found *f, bool lent, uid_t owner, struct keyring_key *k, struct err *e)
 {
 	char *path = mem_fmt("%s/%s", dir, f->name), text[FILE_MAX + 1];
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), rc = -1;
@@ -204,7 +212,7 @@ read_key(const char *dir, const struct found *f, bool lent, struct keyring_key *
 		err_named(e, ERR_DENIED, "KeyFileOpen", "%s is no plain file", path);
 		goto out;
 	}
-	if (check_open(&st, path, false, lent, e) != 0)
+	if (check_open(&st, path, false, lent, owner, e) != 0)
 		goto out;
 	n = read(fd, text, FILE_MAX);
 	text[n > 0 ? n : 0] = '\0';
@@ -219,6 +227,38 @@ out:
 	if (fd >= 0)
 		close(fd);
 	free(path);
+	return rc;
+}
+
+/* What root makes for somebody belongs to whom the directory around it does. */
+static int
+hand_over(int fd, const char *around, struct err *e)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (stat(around, &st) != 0 || fchown(fd, st.st_uid, st.st_gid) != 0)
+		return err_errno(e, "give a key to the owner of %s", around);
+	return 0;
+}
+
+/* keys/ and what is made in it. */
+static int
+make_dir(const char *dir, struct err *e)
+{
+	char *around = mem_fmt("%s/..", dir);
+	int fd = -1, rc = 0;
+
+	if (mkdir(dir, 0700) == 0) {
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		rc = fd >= 0 ? hand_over(fd, around, e) : err_errno(e, "open %s", dir);
+	} else if (errno != EEXIST) {
+		rc = err_errno(e, "make %s", dir);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(around);
 	return rc;
 }
 
@@ -244,6 +284,8 @@ write_key(const char *dir, enum secret_use use, int number, struct err *e)
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len || fsync(fd) != 0)
 		err_errno(e, "write %s", tmp);
+	else if (hand_over(fd, dir, e) != 0)
+		rc = -1;
 	else if (link(tmp, path) == 0)
 		rc = 0;
 	else
@@ -262,11 +304,10 @@ write_key(const char *dir, enum secret_use use, int number, struct err *e)
 static int
 make_first(const char *dir, struct err *e)
 {
+	uid_t owner;
 	int u, fd;
 
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return err_errno(e, "make %s", dir);
-	if (check_dir(dir, false, e) != 0)
+	if (make_dir(dir, e) != 0 || check_dir(dir, false, &owner, e) != 0)
 		return -1;
 	for (u = 0; u < SECRET_USE_COUNT; u++)
 		if (write_key(dir, (enum secret_use)u, 1, e) < 0) /* somebody else may be making them too */
@@ -287,6 +328,7 @@ keyring_load(const char *dir, const char *credentials, bool make, struct err *e)
 	struct names f = { .n = 0 };
 	struct keyring *k = NULL;
 	bool lent = keyring_from_credentials(credentials);
+	uid_t owner = 0;
 	size_t i;
 
 	if (sodium_init() < 0) {
@@ -303,12 +345,12 @@ keyring_load(const char *dir, const char *credentials, bool make, struct err *e)
 		err_named(e, ERR_NOTFOUND, "NoKeys", "there are no keys in %s", dir);
 		return NULL;
 	}
-	if (check_dir(dir, lent, e) != 0)
+	if (check_dir(dir, lent, &owner, e) != 0)
 		goto out;
 	k = mem_alloc(sizeof *k);
 	for (i = 0; i < f.n; i++) {
 		k->n++;
-		if (read_key(dir, &f.item[i], lent, &k->key[i], e) != 0) {
+		if (read_key(dir, &f.item[i], lent, owner, &k->key[i], e) != 0) {
 			keyring_free(k);
 			k = NULL;
 			break;
@@ -357,6 +399,7 @@ keyring_rotate(const char *dir, enum secret_use use, int *number, struct err *e)
 {
 	struct names f = { .n = 0 };
 	int kept = use == SECRET_USE_SECRETS ? KEYRING_LIVE - 1 : 0, rc = -1;
+	uid_t owner;
 	size_t i;
 
 	if (sodium_init() < 0)
@@ -367,7 +410,7 @@ keyring_rotate(const char *dir, enum secret_use use, int *number, struct err *e)
 	for (i = 0; i < f.n; i++)
 		if (f.item[i].use == use && f.item[i].number >= *number)
 			*number = f.item[i].number + 1;
-	if ((mkdir(dir, 0700) != 0 && errno != EEXIST) || check_dir(dir, false, e) != 0)
+	if (make_dir(dir, e) != 0 || check_dir(dir, false, &owner, e) != 0)
 		goto out;
 	if ((rc = write_key(dir, use, *number, e)) != 0) {
 		rc = rc > 0 ? err_set(e, ERR_BUSY, "another rotation is under way") : -1;

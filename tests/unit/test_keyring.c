@@ -196,3 +196,30 @@ TEST(what_a_key_signed_is_verified_by_its_public_half)
 	keyring_free(k);
 	free(dir);
 }
+
+TEST(what_root_makes_belongs_to_whose_runner_it_is)
+{
+	char *home = fresh(), *dir, *file;
+	struct err e = ERR_INIT;
+	struct stat st;
+	int number = 0;
+
+	if (geteuid() != 0)
+		SKIP("only root can make something for another user");
+	CHECK(mkdir(home, 0755) == 0 && chown(home, 4242, 4343) == 0);
+	dir = below(home, "keys");
+	keyring_free(keyring_load(dir, NULL, true, &e));
+	CHECK(stat(dir, &st) == 0 && st.st_uid == 4242 && st.st_gid == 4343);
+	CHECK_INT(keyring_rotate(dir, SECRET_USE_SECRETS, &number, &e), 0);
+	file = below(dir, "secrets-2.key");
+	CHECK(stat(file, &st) == 0 && st.st_uid == 4242 && (st.st_mode & 07777) == 0600);
+	/* And root may read them there, but not what a third one put among them. */
+	keyring_free(keyring_load(dir, NULL, false, &e));
+	CHECK_STR(e.text, "");
+	CHECK(chown(file, 4444, 4343) == 0);
+	CHECK(keyring_load(dir, NULL, false, &e) == NULL);
+	CHECK_STR(e.name, "KeyFileOpen");
+	free(home);
+	free(dir);
+	free(file);
+}
