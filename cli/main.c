@@ -89,6 +89,19 @@ const struct command cli_commands[] = {
 	    "--outcome WORD   that ended so\n"
 	    "--since WHEN, --before WHEN   asked for in that time\n"
 	    "--all            all of them\n", cmd_job_purge },
+	{ "enroll", "[DID] [BUNDLE]", 0, 2, "remove", "start the schedules of an author or a bundle; alone: who is enrolled",
+	    "at-rund enroll did:plc:ewvi7nxzyoun6zhxrhs64oiz\n"
+	    "at-rund enroll did:plc:ewvi7nxzyoun6zhxrhs64oiz backup\n"
+	    "at-rund enroll --remove did:plc:ewvi7nxzyoun6zhxrhs64oiz\n",
+	    "--remove         no longer\n", cmd_enroll },
+	{ "schedule list", "", 0, 0, "author=", "what comes by itself, and when next", "at-rund schedule list\n",
+	    "--author DID     of this author\n", cmd_schedule_list },
+	{ "schedule history", "[SCHEDULE]", 0, 1, "limit=", "each time a schedule came, the newest first",
+	    "at-rund schedule history\nat-rund schedule history 3 --limit 5\n",
+	    "--limit N        at most N rows, 20 when not given\n", cmd_schedule_history },
+	{ "schedule run", "SCHEDULE", 1, 1, "", "start it now, beside its times", "at-rund schedule run 3\n", NULL, cmd_schedule_run },
+	{ "schedule pause", "SCHEDULE", 1, 1, "", "let it rest", "at-rund schedule pause 3\n", NULL, cmd_schedule_pause },
+	{ "schedule resume", "SCHEDULE", 1, 1, "", "let it go on", "at-rund schedule resume 3\n", NULL, cmd_schedule_resume },
 	{ "bundle list", "", 0, 0, "author= limit=", "bundles in the cache", "at-rund bundle list\n",
 	    "--author DID     of this author\n"
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },

@@ -73,6 +73,7 @@ static const char *const files[] = { "auto", "host", "image", NULL };
 static const char *const engines[] = { "auto", "podman", "docker", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+static const char *const enrollers[] = { "operator", "allowlist", NULL };
 static const char *const metrics[] = { "off", "loopback", "on", NULL };
 
 #define SECOND  INT64_C(1000)
@@ -270,6 +271,11 @@ static const struct key keys[] = {
 	NUMBER("scheduler", "checkpoint_pages", T_INT, scheduler.checkpoint_pages, "1000", 10, 1000000,
 	    "pages in the database's log before they are moved over", NULL),
 	NUMBER("scheduler", "batch", T_INT, scheduler.batch, "64", 1, 4096, "jobs claimed in one turn", NULL),
+
+	WORD("schedules", "enroll", schedules.enroll, "allowlist", enrollers,
+	    "whose schedules are started: operator: of those enrolled by hand; allowlist: also of all on access.allowlist", NULL),
+	NUMBER("schedules", "refresh", T_DURATION, schedules.refresh, "10m", 100, 30 * DAY,
+	    "how often the records of enrolled bundles are looked at", NULL),
 
 	NUMBER("jobs", "keep_keys", T_DURATION, jobs.keep_keys, "1d", 1 * SECOND, 365 * DAY,
 	    "how long an Idempotency-Key means its job", NULL),

@@ -143,6 +143,11 @@ struct conf {
 	} scheduler;
 
 	struct {
+		char *enroll;             /* operator, allowlist: whose schedules are started without being enrolled by hand */
+		int64_t refresh;          /* 10m: how often their records are looked at */
+	} schedules;
+
+	struct {
 		int64_t keep_keys;        /* 1d: how long an Idempotency-Key means its job */
 		int64_t max_age;          /* 6h: how long what was accepted may wait for its start */
 		int64_t attempts;         /* 10: starts of a job, at most */

@@ -35,6 +35,7 @@
 #include "lib/slip.h"
 #include "lib/store.h"
 #include "lib/store_key.h"
+#include "lib/store_schedule.h"
 #include "lib/store_token.h"
 #include "lib/store_usage.h"
 #include "lib/store_work.h"
@@ -44,6 +45,7 @@
 #include "scheduler/collect.h"
 #include "scheduler/dev.h"
 #include "scheduler/durable.h"
+#include "scheduler/enrol.h"
 #include "scheduler/events.h"
 #include "scheduler/exits.h"
 #include "scheduler/fetch.h"
@@ -56,6 +58,7 @@
 #include "scheduler/place.h"
 #include "scheduler/quota.h"
 #include "scheduler/retry.h"
+#include "scheduler/schedule.h"
 #include "scheduler/seen.h"
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
@@ -224,6 +227,8 @@ keep_house(void)
 		n = -1;
 	if (n >= 0 && key_prune(shop.s.store, now - shop.conf->jobs.keep_keys, PRUNE_KEYS, &e) < 0)
 		n = -1;
+	if (n >= 0 && work_firing_prune(shop.s.store, now - shop.conf->scheduler.keep_async, PRUNE_KEYS, &e) < 0)
+		n = -1;
 	/* When even the newest row went, numbers come again: those that are open may lie below. */
 	if (n >= 0 && work_last(shop.s.store, &newest, &e) == 0 && newest < shop.last_row) {
 		n = work_before_open(shop.s.store, &shop.last_row, &e);
@@ -253,6 +258,8 @@ on_tick(void *arg)
 	quota_tick();
 	place_shrink();
 	cgroup_tidy();
+	enrol_tick();
+	schedule_tick();
 	keep_house();
 	loop_after(&shop.tick, TICK_MS, on_tick, NULL);
 }
@@ -477,6 +484,8 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 		return -1;
 	shop.people = people_new(s->conf, shop.fetch, intake_person);
 	shop.seen = seen_new();
+	if (enrol_open(e) != 0 || schedule_open(e) != 0)
+		return -1;
 	if (callers_open(e) != 0 || quota_open(e) != 0)
 		return -1;
 	shop.graph = graph_new(s->conf, s->store, shop.fetch, intake_graph);
@@ -583,6 +592,8 @@ dispatch_close(void)
 	quota_close();
 	checkpoint_free(shop.checkpoint);
 	retry_close();
+	enrol_close();
+	schedule_close();
 	wait_clear(&shop.wait);
 	while (shop.held != NULL)
 		turn_job_free(intake_held(shop.held->w.id.row));

@@ -24,6 +24,7 @@
 #include "scheduler/place.h"
 #include "scheduler/quota.h"
 #include "scheduler/retry.h"
+#include "scheduler/schedule.h"
 #include "scheduler/shop.h"
 #include "scheduler/vault.h"
 
@@ -260,6 +261,8 @@ on_bundle(void *arg, const struct fetcher_request *r, struct fetcher_answer *ans
 		code = catalog_take(shop.catalog, r->author, r->name, r->version, answer, &shop.turn, &unsealed, &e);
 		if (code != NULL && unsealed)
 			vault_renew(code);
+		if (code != NULL && strcmp(r->version, "latest") == 0)
+			schedule_take(code);
 		if (code != NULL)
 			log_info("bundle", "author=%s name=%s version=%s cid=%s identity_ms=%lld record_ms=%lld blob_ms=%lld",
 			    log_q(r->author), log_q(r->name), log_q(r->version), code->cid, (long long)answer->identity_ms,
@@ -270,12 +273,14 @@ on_bundle(void *arg, const struct fetcher_request *r, struct fetcher_answer *ans
 		log_warn("fetch failed", "author=%s name=%s version=%s kind=%s why=%s", log_q(r->author), log_q(r->name),
 		    log_q(r->version), err_kind_name(why->kind), log_q(why->text));
 		catalog_failed(shop.catalog, r->author, r->name, r->version, why);
+		if (why->kind == ERR_NOTFOUND && strcmp(r->version, "latest") == 0)
+			schedule_drop(r->author, r->name);
 	}
 	held_answer(r, code, why);
 }
 
-static void
-ask_bundle(const char *author, const char *name, const char *version)
+void
+intake_ask(const char *author, const char *name, const char *version)
 {
 	struct fetcher_request r = { .op = FETCHER_BUNDLE, .author = author, .name = name, .version = version,
 		.known_cid = catalog_known_cid(shop.catalog, author, name, version) };
@@ -323,7 +328,7 @@ find_code(struct job *j)
 	if (found == CATALOG_MISSING && !author_may(j))
 		return;
 	if (found != CATALOG_FRESH)
-		ask_bundle(author, name, version);
+		intake_ask(author, name, version);
 	if (found == CATALOG_MISSING)
 		hold(j, WANTS_CODE, NULL);
 	else
@@ -344,7 +349,8 @@ go_on(struct job *j)
 			refuse(j, &e);
 		return;
 	}
-	if ((!is_his(j) || is_let_in(j, j->w.author)) && is_let_in(j, NULL))
+	/* Nobody calls what comes by itself. */
+	if ((!is_his(j) || is_let_in(j, j->w.author)) && (schedule_made(j) || is_let_in(j, NULL)))
 		find_code(j);
 }
 

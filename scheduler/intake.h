@@ -20,6 +20,8 @@ bool intake_new(void);
 void intake_refill(void);
 /* An admitted job that was read from the ledger; its request with it.  Takes over what w owns. */
 void intake_again(struct work_job *w);
+/* Asks the fetcher for a bundle; what it says goes where all such answers go. */
+void intake_ask(const char *author, const char *name, const char *version);
 /* Something was learnt of a DID or a handle: who was held for that goes on. */
 void intake_person(const char *name);
 /* Something was learnt of the social graph. */

@@ -8,7 +8,9 @@
 #include "lib/log.h"
 #include "lib/store_work.h"
 #include "scheduler/dispatch.h"
+#include "scheduler/enrol.h"
 #include "scheduler/redrive.h"
+#include "scheduler/schedule.h"
 #include "scheduler/vault.h"
 
 #define DEPTH 4
@@ -75,6 +77,11 @@ static const struct {
 	{ "warm", order_warm },
 	{ "forget", order_forget },
 	{ "retry", redrive_one },
+	{ "enroll", enrol_order },
+	{ "unenroll", enrol_order_end },
+	{ "schedule-run", schedule_order_run },
+	{ "schedule-pause", schedule_order_pause },
+	{ "schedule-resume", schedule_order_resume },
 	{ "keys", order_keys },
 };
 

@@ -585,6 +585,65 @@ DELETE FROM instance WHERE id IN (SELECT id FROM instance WHERE id > 0 ORDER BY 
 -- name: work_prune_orders
 DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > 0 ORDER BY id LIMIT :max) AND done_at < :before;
 
+-- name: work_enrol
+INSERT OR IGNORE INTO enrolment (did, bundle, created_at) VALUES (:did, :bundle, :now);
+
+-- name: work_unenrol
+DELETE FROM enrolment WHERE did = :did AND bundle = :bundle;
+
+-- name: work_enrolments
+SELECT did, bundle FROM enrolment ORDER BY did, bundle;
+
+-- name: work_schedules
+SELECT id, did, bundle, endpoint, cron, zone, overlap, missed, error, paused, next_at, coalesce(last_job, 0), queued
+  FROM schedule ORDER BY did, bundle, endpoint;
+
+-- name: work_schedule_put
+INSERT INTO schedule (did, bundle, endpoint, cron, zone, overlap, missed, error, next_at, seen_at)
+VALUES (:did, :bundle, :endpoint, :cron, :zone, :overlap, :missed, :error, :next_at, :now)
+    ON CONFLICT (did, bundle, endpoint) DO UPDATE
+   SET cron = excluded.cron, zone = excluded.zone, overlap = excluded.overlap, missed = excluded.missed,
+       error = excluded.error, next_at = excluded.next_at, seen_at = excluded.seen_at;
+
+-- name: work_schedule_drop
+DELETE FROM schedule WHERE id = :id;
+
+-- name: work_schedule_pause
+UPDATE schedule SET paused = :paused, next_at = :next_at WHERE id = :id;
+
+-- name: work_schedule_set
+UPDATE schedule SET next_at = :next_at, queued = :queued WHERE id = :id;
+
+-- name: work_schedule_fired
+UPDATE schedule SET next_at = :next_at, queued = :queued, last_job = :job, last_at = :now WHERE id = :id;
+
+-- name: work_firing
+INSERT OR IGNORE INTO firing (schedule, due_at, what, at) VALUES (:schedule, :due_at, :what, :now);
+
+-- name: work_firing_job
+-- Of a time that nothing was started for yet.
+UPDATE firing SET what = :what, job = :job
+ WHERE schedule = :schedule AND due_at = :due_at AND job IS NULL AND (what = 'queued' OR what = :what);
+
+-- name: work_firing_queued
+SELECT due_at FROM firing WHERE schedule = :schedule AND what = 'queued' AND job IS NULL ORDER BY due_at LIMIT 1;
+
+-- name: work_fire_job
+INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, client, timeout_ms, created_at, created_mono)
+VALUES (:nonce, 'async', :did, :bundle, 'latest', :endpoint, 'POST', 'schedule', :timeout_ms, :now, :mono);
+
+-- name: work_fire_request
+INSERT INTO request (job, url, path, query, headers_json) VALUES (:job, :url, '', '', :headers_json);
+
+-- name: work_was_fired
+SELECT 1 FROM firing WHERE job = :row;
+
+-- name: work_is_open
+SELECT 1 FROM job WHERE id = :row AND state <> 'done';
+
+-- name: work_prune_firings
+DELETE FROM firing WHERE id IN (SELECT id FROM firing ORDER BY id LIMIT :max) AND at < :before;
+
 -- name: work_prune_keys
 DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency ORDER BY id LIMIT :max) AND created_at < :before;
 
@@ -690,6 +749,17 @@ SELECT * FROM v_failed
  WHERE (:author IS NULL OR author = :author) AND (:bundle IS NULL OR bundle = :bundle)
    AND (:outcome IS NULL OR outcome = :outcome)
  LIMIT coalesce(:limit, 50);
+
+-- name: desk_schedules
+SELECT * FROM v_schedules WHERE :author IS NULL OR author = :author ORDER BY next_at IS NULL, next_at;
+
+-- name: desk_firings
+-- Newest first.
+SELECT * FROM v_firings WHERE :schedule IS NULL OR schedule = :schedule ORDER BY firing DESC LIMIT coalesce(:limit, 20);
+
+-- name: desk_enrolments
+SELECT did AS author, bundle, strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS since
+  FROM enrolment ORDER BY did, bundle;
 
 -- name: desk_attempts
 -- Of one job.

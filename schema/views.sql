@@ -39,6 +39,29 @@ SELECT v.row, v.id, v.asked_at, v.called, v.outcome, v.error, v.waited_ms, v.ran
        (SELECT max(r.job) FROM rerun r WHERE r.of = v.row) AS again_as
   FROM v_jobs v WHERE v.state = 'done' AND v.outcome <> 'ok' ORDER BY v.row DESC;
 
+CREATE VIEW v_schedules AS -- What comes by itself, and when.
+SELECT s.id AS schedule, s.did AS author, s.bundle, s.endpoint,
+       s.did || '/' || s.bundle || '/' || s.endpoint AS called,
+       s.cron, s.zone, s.overlap, s.missed,
+       iif(s.paused, 'paused', iif(s.error IS NOT NULL, 'broken', 'active')) AS state,
+       iif(s.paused OR s.next_at = 0, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', s.next_at / 1000.0, 'unixepoch')) AS next_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', s.last_at / 1000.0, 'unixepoch') AS last_at,
+       s.last_job AS last_row,
+       (SELECT coalesce(j.outcome, j.state) FROM job j WHERE j.id = s.last_job) AS last_outcome,
+       s.queued, s.error
+  FROM schedule s;
+
+CREATE VIEW v_firings AS -- Each time a schedule came, and what became of it.
+SELECT f.id AS firing, f.schedule,
+       strftime('%Y-%m-%dT%H:%M:%fZ', f.due_at / 1000.0, 'unixepoch') AS due_at,
+       f.what,
+       strftime('%Y-%m-%dT%H:%M:%fZ', f.at / 1000.0, 'unixepoch') AS at,
+       f.job AS row,
+       coalesce(j.outcome, j.state) AS outcome,
+       j.done_at - j.started_at AS ran_ms,
+       s.did || '/' || s.bundle || '/' || s.endpoint AS called
+  FROM firing f LEFT JOIN job j ON j.id = f.job LEFT JOIN schedule s ON s.id = f.schedule;
+
 CREATE VIEW v_attempts AS -- Starts of jobs that were started more than once.
 SELECT a.job AS row, a.n AS attempt, a.outcome,
        strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at / 1000.0, 'unixepoch') AS started_at,

@@ -1,4 +1,5 @@
 """Jobs that last: keys, tasks, retries, schedules, callbacks, turns; behind lighttpd and Apache."""
+import datetime
 import os
 import sys
 
@@ -43,6 +44,14 @@ export function strict(r) { return flaky(r); }
 export function dies(r) { note(new URL(r.url).searchParams.get('note')); process.kill(process.pid, 'SIGKILL'); return sleep(5000); }
 export async function slowly(r) { note(new URL(r.url).searchParams.get('note')); await sleep(60000); }
 export async function lasting(r) { note(new URL(r.url).searchParams.get('note')); await sleep(1500); return 'lasted'; }
+/* By itself: what it was told, then some time. */
+async function timed(r, env, ctx) {
+  fs.appendFileSync('%s/timed-' + ctx.endpoint, r.method + ' ' + r.headers.get('at-run-due') + ' '
+    + r.headers.get('at-run-schedule') + '\\n');
+  while (ctx.endpoint.startsWith('long') && !fs.existsSync('%s/go-on')) await sleep(20);
+  return 'done';
+}
+export { timed as longSkip, timed as longQueue, timed as longParallel, timed as shortSkip, timed as shortOnce };
 export function fails(r) { note(new URL(r.url).searchParams.get('note')); throw new Error('on purpose'); }
 """
 
@@ -57,6 +66,12 @@ BUNDLES = {
     'pair': {'endpoints': {'busy': {}, 'one': {}}, 'limits': {'concurrency': 2}},
     'prio': {'endpoints': {'busy': {}, 'low': {'priority': -5}, 'high': {'priority': 5}}, 'limits': {'concurrency': 1}},
 }
+
+
+YEARLY = '30 2 1 1 *'
+TIMED = {'longSkip': {'schedule': YEARLY}, 'longQueue': {'schedule': YEARLY, 'overlap': 'queue'},
+         'longParallel': {'schedule': YEARLY, 'overlap': 'parallel'}, 'shortSkip': {'schedule': YEARLY},
+         'shortOnce': {'schedule': '*/5 * * * *', 'missed': 'once', 'timeZone': 'Europe/Berlin'}}
 
 
 def notes(name):
@@ -90,11 +105,13 @@ def setup():
     alice = pds.account('alice.test')
     for name, fields in BUNDLES.items():
         alice.deploy(name, code, 'application/javascript', runtime=NODE, entry='main.mjs', **fields)
+    alice.code = code
+    alice.deploy('timed', code, 'application/javascript', runtime=NODE, entry='main.mjs', endpoints=TIMED)
     runner = Runner(where, user='www-data', did=alice.did, handle=alice.handle, sections={
         'access': {'mode': 'allowlist', 'allowlist': [alice.did]},
         'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]},
         'limits': {'timeout': '20s', 'priority': '10'}, 'pool': {'max': '6'},
-        'jobs': {'backoff': '50ms', 'poison': '2'},
+        'jobs': {'backoff': '50ms', 'poison': '2'}, 'schedules': {'refresh': '1s'},
     })
     runner.conf_top['isolation'] = 'none'
     runner.init().start()
@@ -360,6 +377,96 @@ def all_once_more():
     same(runner.sql("SELECT count(*) FROM job WHERE mode = 'async' AND outcome = 'killed'"), [(0,)])
 
 
+# ---- schedules ----
+
+def schedules(columns='endpoint', more=''):
+    return runner.sql("SELECT %s FROM v_schedules WHERE bundle = 'timed' %s ORDER BY endpoint" % (columns, more))
+
+
+def number(endpoint):
+    return str(schedules('schedule', "AND endpoint = '%s'" % endpoint)[0][0])
+
+
+def firings(endpoint):
+    return [r[0] for r in runner.sql("SELECT what FROM v_firings WHERE called LIKE ? ORDER BY firing", '%/timed/' + endpoint)]
+
+
+def picked_up():
+    """Authors on the allowlist need not be enrolled; the next time is right, in the zone of the record."""
+    until(lambda: len(schedules()) == 5, 'the schedules are there', 30)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    year = now.year if (now.month, now.day, now.hour, now.minute) < (1, 1, 2, 30) else now.year + 1
+    listed = {s['endpoint']: s for s in json.loads(runner.cli('schedule', 'list', '--json').stdout)['schedules']}
+    same(listed['longSkip']['next_at'], '%d-01-01T02:30:00.000Z' % year)
+    same((listed['shortOnce']['zone'], listed['shortOnce']['missed'], listed['longQueue']['overlap']),
+         ('Europe/Berlin', 'once', 'queue'))
+    r = runner.cli('enroll', alice.did, 'turns')
+    same(r.returncode, 0, r.stderr)
+    same([(e['author'], e['bundle']) for e in json.loads(runner.cli('enroll', '--json').stdout)['enrolments']],
+         [(alice.did, 'turns')])
+    same(runner.cli('enroll', '--remove', alice.did, 'turns').returncode, 0)
+    same(json.loads(runner.cli('enroll', '--json').stdout)['enrolments'], [])
+    same(runner.cli('enroll', 'alice').returncode, 64)
+
+
+def by_hand():
+    r = runner.cli('schedule', 'run', number('shortSkip'))
+    same(r.returncode, 0, r.stderr)
+    job = re.search(r'as job (\S+)', r.stdout + r.stderr).group(1)
+    same(done(job)['outcome'], 'ok')
+    check(re.match(r'POST 20\S+Z 30 2 1 1 \*\n$', notes('timed-shortSkip')), notes('timed-shortSkip'))
+    same(firings('shortSkip'), ['asked'])
+    same(runner.cli('schedule', 'pause', number('shortSkip')).returncode, 0)
+    same(schedules('state, next_at', "AND endpoint = 'shortSkip'"), [('paused', None)])
+    same(runner.cli('schedule', 'resume', number('shortSkip')).returncode, 0)
+    same(schedules('state', "AND endpoint = 'shortSkip'"), [('active',)])
+
+
+def set_next(like, at):
+    """While the runner is down nobody minds."""
+    db = sqlite3.connect(runner.db)
+    db.execute('UPDATE schedule SET next_at = ? WHERE endpoint LIKE ?', (int(at * 1000), like))
+    db.commit()
+    db.close()
+
+
+def comes_by_itself():
+    """Times are written into the ledger while the runner is down: some have passed, some are about to come."""
+    runner.stop()
+    set_next('short%', time.time() - 3600)
+    for ahead in (5, 20, 60):
+        soon = time.time() + ahead
+        set_next('long%', soon)
+        runner.start()
+        for e in ('longSkip', 'longQueue', 'longParallel'):
+            same(runner.cli('schedule', 'run', number(e)).returncode, 0)
+        if time.time() < soon:
+            break
+        runner.stop()  # a slow machine: the time came before the jobs that it is to meet
+    until(lambda: firings('shortOnce')[:1] == ['started'], 'what was missed is started once')
+    until(lambda: firings('shortSkip') == ['asked', 'missed'], 'what was missed is left out')
+    until(lambda: firings('longSkip')[-2:] == ['asked', 'skipped'], 'the one before is not done', 80)
+    until(lambda: firings('longQueue')[-2:] == ['asked', 'queued'], 'the one before is awaited')
+    until(lambda: firings('longParallel')[-2:] == ['asked', 'started'], 'the one before does not matter')
+    with open(os.path.join(where, 'notes', 'go-on'), 'w'):
+        pass
+    until(lambda: firings('longQueue')[-2:] == ['asked', 'started'], 'the one before is over')
+    ended, began = runner.sql("SELECT max(iif(f.what = 'asked', j.done_at, 0)), max(iif(f.what = 'started', j.created_at, 0))"
+                              " FROM firing f JOIN job j ON j.id = f.job JOIN schedule s ON s.id = f.schedule"
+                              " WHERE s.endpoint = 'longQueue'")[0]
+    check(0 < ended <= began, ended, began)
+    same([f['what'] for f in json.loads(runner.cli('schedule', 'history', number('longQueue'), '--json').stdout)['firings']][:2],
+         ['started', 'asked'])
+    until(lambda: runner.sql("SELECT count(*) FROM job WHERE state <> 'done'") == [(0,)], 'all is done', 30)
+
+
+def follows_the_record():
+    alice.deploy('timed', alice.code, 'application/javascript', runtime=NODE, entry='main.mjs', version='2.0.0',
+                 endpoints={'longSkip': {'schedule': '0 12 * * mon', 'timeZone': 'Nowhere/Land'}, 'shortSkip': {}})
+    until(lambda: schedules('endpoint, cron, state') == [('longSkip', '0 12 * * mon', 'broken')], 'they are as the record says', 30)
+    check('no time zone Nowhere/Land' in schedules('error')[0][0])
+
+
 def leaves_nothing():
     for w in fronts.values():
         w.stop()
@@ -390,6 +497,10 @@ if runner is not None and runner.p and len(fronts) == 2:
     t.run('a killed scheduler is an attempt', scheduler_killed)
     t.run('job retry', once_more)
     t.run('job redrive, failed, purge', all_once_more)
+    t.run('schedules of allow-listed authors are picked up', picked_up)
+    t.run('schedule run, pause, resume', by_hand)
+    t.run('schedules come by themselves; missed and overlapping times', comes_by_itself)
+    t.run('schedules follow the record', follows_the_record)
     t.pick = []
     t.run('stop leaves no process, a whole database', leaves_nothing)
 t.end()
