@@ -141,6 +141,7 @@ int cmd_config_show(struct cli *c);
 int cmd_version(struct cli *c);
 int cmd_web_config(struct cli *c);
 int cmd_sql(struct cli *c);
+int cmd_ensure(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_backup(struct cli *c);
 int cmd_restore(struct cli *c);

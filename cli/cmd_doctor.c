@@ -11,6 +11,7 @@
 #include "cli/doctor.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
+#include "lib/http.h"
 #include "lib/mem.h"
 
 struct finding {
@@ -28,7 +29,16 @@ static const struct {
 	const char *name;
 	doctor_check_fn *fn;
 } checks[] = {
+	{ "config", doctor_config },
+	{ "home", doctor_home },
+	{ "database", doctor_database },
+	{ "kernel", doctor_kernel },
+	{ "clock", doctor_clock },
 	{ "walls", doctor_walls },
+	{ "network", doctor_network },
+	{ "web", doctor_web },
+	{ "service", doctor_service },
+	{ "otlp", doctor_otlp },
 };
 enum { CHECKS = sizeof checks / sizeof checks[0] };
 
@@ -157,6 +167,7 @@ cmd_doctor(struct cli *c)
 
 	if (conf == NULL)
 		goto out;
+	http_setup();
 	run_all(conf, runs);
 	for (size_t i = 0; i < CHECKS; i++) {
 		add_rows(t, checks[i].name, &runs[i].report, count);

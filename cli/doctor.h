@@ -24,5 +24,15 @@ const char *doctor_mend(const char *text);
 
 /* doctor_walls.c */
 doctor_check_fn doctor_walls;
+/* doctor_home.c */
+doctor_check_fn doctor_config, doctor_home;
+/* doctor_database.c */
+doctor_check_fn doctor_database;
+/* doctor_machine.c */
+doctor_check_fn doctor_kernel, doctor_clock, doctor_service;
+/* doctor_net.c */
+doctor_check_fn doctor_network, doctor_otlp;
+/* doctor_web.c */
+doctor_check_fn doctor_web;
 
 #endif

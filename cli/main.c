@@ -107,6 +107,11 @@ const struct command cli_commands[] = {
 	    "--limit N        at most N rows, 50 when not given\n", cmd_bundle_list },
 	{ "bundle show", "CID | AUTHOR/NAME", 1, 1, "", "one bundle with its record",
 	    "at-rund bundle show did:plc:ewvi7nxzyoun6zhxrhs64oiz/hello\n", NULL, cmd_bundle_show },
+	{ "ensure", "", 0, 0, "crontab no-crontab", "start serve in the background unless it runs: for cron",
+	    "at-rund ensure\n"
+	    "at-rund ensure --crontab\n",
+	    "--crontab        let your crontab do this every five minutes and after a reboot\n"
+	    "--no-crontab     take it out of your crontab; what runs goes on\n", cmd_ensure },
 	{ "backup", "[FILE]", 0, 1, "keys encrypt passphrase-file= without-bundles", "config, database, bundles in one file",
 	    "at-rund backup\n"
 	    "at-rund backup --keys --encrypt /media/stick/at-rund.vault\n"

@@ -102,7 +102,7 @@ def by_script():
     prefix = os.path.join(where, 'prefix')
     # What was built already is not built again, but for what names PREFIX.
     shutil.copytree(BUILD, os.path.join(top, 'build'), ignore=shutil.ignore_patterns('check', 'san', 'fuzz', 'lint', 'tests'))
-    env = clean_env(HOME=where, AT_RUND_DEPS=DEPS)
+    env = clean_env(HOME=where, AT_RUND_DEPS=DEPS, AT_RUND_ATPROTO_PLC_URL='http://127.0.0.1:9')
     r = run('sh', 'contrib/install.sh', '--no-packages', '--prefix', prefix, cwd=top, env=env)
     check('next: at-rund init' in r and 'at-rund 0.' in r, r)
     same(subprocess.run([os.path.join(prefix, 'bin', 'at-rund'), 'web-config', 'htaccess-cgi'], env=clean_env(HOME=where),

@@ -21,7 +21,7 @@ runner = None
 
 def run(*args, home=None, path=None, wrap=()):
     """Images are built as the operator would, with his own ways to the mirrors and registries; the rest in a clean world."""
-    env = dict(os.environ) if args[0] == 'build' else clean_env(HOME=where)
+    env = dict(os.environ) if args[0] == 'build' else clean_env(HOME=where, AT_RUND_ATPROTO_PLC_URL='http://127.0.0.1:9')
     env['AT_RUND_HOME'] = home or os.path.join(where, 'empty')
     if path is not None:
         env['PATH'] = path

@@ -221,7 +221,7 @@ check 'OpenSSL and secp256k1 stay in lib/key.c' keeper '\b(EVP_|OSSL_|ECDSA_|sec
 check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/keyring.c lib/strongbox.c
 check 'inih stays in lib/conf_read.c' keeper '\bini_(parse|reader|handler)' lib/conf_read.c
 check 'children are made by spawn, child and serve only' keeper '\b(v?fork|posix_spawnp?|clone3?|execv[pe]*|execl[pe]*|fexecve) ?\(' \
-    scheduler/spawn.c lib/child.c cli/cmd_serve.c cli/cmd_sql.c cli/supervise.c
+    scheduler/spawn.c lib/child.c cli/cmd_ensure.c cli/cmd_serve.c cli/cmd_sql.c cli/supervise.c
 check 'SQL text stands in schema/' keeper '"(SELECT|INSERT|UPDATE|DELETE) ' 'none'
 check 'no call of strcpy, sprintf, system and their like' \
     never '\b(strcpy|strcat|stpcpy|sprintf|vsprintf|gets|system|popen|alloca|strtok|tmpnam|mktemp) ?\('
