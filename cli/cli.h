@@ -118,6 +118,7 @@ int cmd_schedule_run(struct cli *c);
 int cmd_schedule_pause(struct cli *c);
 int cmd_schedule_resume(struct cli *c);
 int cmd_enroll(struct cli *c);
+int cmd_logs(struct cli *c);
 int cmd_job_attempts(struct cli *c);
 int cmd_job_failed(struct cli *c);
 int cmd_job_retry(struct cli *c);

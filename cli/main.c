@@ -60,6 +60,16 @@ const struct command cli_commands[] = {
 	{ "job cancel", "ID", 1, 1, "", "stop a job", "at-rund job cancel 42\n", NULL, cmd_job_cancel },
 	{ "job logs", "ID", 1, 1, "follow|f", "what a job printed", "at-rund job logs 42\nat-rund job logs -f 42\n",
 	    "-f, --follow     go on until the job is done\n", cmd_job_logs },
+	{ "logs", "", 0, 0, "follow|f author= bundle= level= outcome= limit=", "what all handlers print",
+	    "at-rund logs -f\n"
+	    "at-rund logs -f --level warn\n"
+	    "at-rund logs --author did:plc:ewvi7nxzyoun6zhxrhs64oiz --bundle hello --outcome error --json\n",
+	    "-f, --follow     go on; with --json a line each\n"
+	    "--author DID     of this author\n"
+	    "--bundle NAME    of this bundle\n"
+	    "--level WORD     debug, info, warn, error: this and above\n"
+	    "--outcome WORD   of jobs that ended so; a line is shown once its job is done\n"
+	    "--limit N        the last N lines, 50 when not given\n", cmd_logs },
 	{ "job attempts", "ID", 1, 1, "", "the starts of a job that was started more than once", "at-rund job attempts 42\n", NULL,
 	    cmd_job_attempts },
 	{ "job failed", "", 0, 0, "author= bundle= outcome= limit=", "jobs that did not end well, the newest first",

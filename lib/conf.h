@@ -59,7 +59,7 @@ struct conf {
 		int64_t processes, files;                /* 64, 256 an instance */
 		int64_t scratch;                         /* 64M */
 		int64_t request, response, header, url;  /* 6M, 6M, 64K, 8K bytes */
-		int64_t log, log_line;                   /* 64K a job, 8K a line */
+		int64_t log, log_line, log_author;       /* 64K a job, 8K a line, 16M an author and hour */
 		int64_t egress;                          /* 10M a job */
 		int64_t queue, per_author, per_bundle;   /* 1000, 200, 100 jobs not done */
 		int64_t author_running, bundle_running;  /* 0: any number side by side */
@@ -138,6 +138,7 @@ struct conf {
 		int64_t grace;            /* 30s for a drain */
 		int64_t keep_sync;        /* 1h: rows of calls somebody waited for */
 		int64_t keep_async;       /* 7d */
+		int64_t keep_size;        /* 2G: the database with all that it holds */
 		int64_t checkpoint_pages; /* 1000 */
 		int64_t batch;            /* 64 jobs a turn */
 	} scheduler;

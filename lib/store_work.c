@@ -825,15 +825,16 @@ shrink(struct store *s, struct err *e)
 }
 
 int
-work_prune(struct store *s, int64_t sync_before, int64_t job_before, int max, struct err *e)
+work_prune(struct store *s, int64_t sync_before, int64_t job_before, int64_t size_max, int max, struct err *e)
 {
-	int64_t was = s->pruned;
+	sqlite3_stmt *q = store_use(s, SQL_WORK_SIZE, e);
+	int64_t was = s->pruned, size = q != NULL ? value_of(s, q, e) : -1;
 	int dropped = 0, rc;
 	bool mine;
 
-	if (store_enter(s, &mine, e) != 0)
+	if (size < 0 || store_enter(s, &mine, e) != 0)
 		return -1;
-	rc = prune_jobs(s, job_before, max, &dropped, e) == 0 && prune_bodies(s, sync_before, max, &dropped, e) == 0 &&
+	rc = prune_jobs(s, size > size_max ? INT64_MAX : job_before, max, &dropped, e) == 0 && prune_bodies(s, sync_before, max, &dropped, e) == 0 &&
 		prune_rest(s, job_before, max, &dropped, e) == 0 && shrink(s, e) == 0
 	    ? 0 : -1;
 	if (store_leave(s, mine, rc, e) != 0) {

@@ -132,8 +132,9 @@ int work_order_done(struct store *s, int64_t id, const char *note, int64_t now, 
 
 /* --- housekeeping --- */
 /* Drops a bounded number of old rows: bodies of finished sync jobs older than sync_before, jobs older than
- * job_before with all that hangs on them, instances and runs long ended.  Returns rows dropped (0: nothing left to do). */
-int work_prune(struct store *s, int64_t sync_before, int64_t job_before, int max, struct err *e);
+ * job_before with all that hangs on them, instances and runs long ended.  While more than size_max bytes are in use, jobs of
+ * any age count as old enough.  Returns rows dropped (0: nothing left to do). */
+int work_prune(struct store *s, int64_t sync_before, int64_t job_before, int64_t size_max, int max, struct err *e);
 /* Whether the log has grown by pages frames since the last checkpoint, and the safety rule of DESIGN 9 allows one (this
  * connection has committed since the last complete one). */
 bool work_checkpoint_due(const struct store *s, int pages);

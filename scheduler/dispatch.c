@@ -60,6 +60,7 @@
 #include "scheduler/retry.h"
 #include "scheduler/schedule.h"
 #include "scheduler/seen.h"
+#include "scheduler/ration.h"
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
 #include "scheduler/spawn.h"
@@ -74,11 +75,12 @@
 #define COMMIT_TRIES    100
 #define COMMIT_DELAY_MS 50
 #define BELLS_A_TURN    64
-#define PRUNE_ROWS      100
+#define PRUNE_ROWS      32     /* a step, with all that hangs on them: well below a millisecond */
 #define PRUNE_KEYS      500
 #define PRUNE_TOKENS    500
 #define USAGE_KEPT_MS   (INT64_C(90) * 86400000)
-#define PRUNE_US        10000  /* of a tick */
+#define PRUNE_US        2000   /* at once; then others have their turn */
+#define HOUSE_MS        50     /* and this much later it goes on, when more is old */
 #define TIDY_TICKS      30
 
 static bool
@@ -210,6 +212,8 @@ refresh_instances(void)
 }
 
 /* A few old rows at a time. */
+static void on_house(void *arg);
+
 static void
 keep_house(void)
 {
@@ -219,8 +223,10 @@ keep_house(void)
 
 	do {
 		n = work_prune(shop.s.store, now - shop.conf->scheduler.keep_sync, now - shop.conf->scheduler.keep_async,
-		    PRUNE_ROWS, &e);
+		    shop.conf->scheduler.keep_size, PRUNE_ROWS, &e);
 	} while (n > 0 && clock_mono_us() < until);
+	if (n > 0) /* more is old, but nobody is to wait for it */
+		loop_after(&shop.house, HOUSE_MS, on_house, NULL);
 	if (n >= 0 && work_usage_prune(shop.s.store, (now - USAGE_KEPT_MS) / 86400000, &e) != 0)
 		n = -1;
 	if (n >= 0 && work_token_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
@@ -236,6 +242,13 @@ keep_house(void)
 	}
 	if (n < 0)
 		log_warn("housekeeping", "why=%s", log_q(e.text));
+}
+
+static void
+on_house(void *arg)
+{
+	(void)arg;
+	keep_house();
 }
 
 static void
@@ -465,6 +478,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.turn.lease_until = lease_until;
 	shop.wait.author_most = s->conf->limits.author_running;
 	shop.look = shop.orders = true;
+	shop.ration = ration_new(s->conf->limits.log_author);
 	shop.catalog = catalog_new(s->conf, s->runtimes, s->store);
 	catalog_set_key(shop.catalog, code_key);
 	if (s->conf->dev && s->conf->dev_conf.bundles != NULL)
@@ -564,6 +578,7 @@ dispatch_close(void)
 	loop_stop(&shop.late_orders);
 	loop_stop(&shop.grace);
 	loop_stop(&shop.record);
+	loop_stop(&shop.house);
 	if (shop.fetch != NULL)
 		fetch_stop(shop.fetch);
 	vault_stop();
@@ -600,6 +615,7 @@ dispatch_close(void)
 	dev_free(shop.dev);
 	pool_clear(&shop.pool);
 	turn_clear(&shop.turn);
+	ration_free(shop.ration);
 	catalog_free(shop.catalog);
 	for (i = 0; i < shop.warm.n; i++) {
 		free(shop.warm.item[i].key);

@@ -20,6 +20,7 @@
 #include "scheduler/instance.h"
 #include "scheduler/place.h"
 #include "scheduler/quota.h"
+#include "scheduler/ration.h"
 #include "scheduler/receipts.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
@@ -201,6 +202,14 @@ on_freed(struct instance *i)
 	(void)i; /* the end of the turn sees the free place */
 }
 
+static enum ration_said
+ask_ration(const struct instance *i, size_t n)
+{
+	const struct code *code = instance_code(i);
+
+	return code == NULL ? RATION_GIVEN : ration_take(shop.ration, code->did, n, loop_now_ms());
+}
+
 static void
 keep_line(struct instance *i, struct job *j, struct instance_rest *rest, const char *level, const char *source,
     const char *text, size_t n)
@@ -211,15 +220,21 @@ keep_line(struct instance *i, struct job *j, struct instance_rest *rest, const c
 	struct pool_entry *x = pool_of(&shop.pool, i);
 	int64_t *logged = j != NULL ? &j->logged : rest != NULL ? &rest->logged : x != NULL ? &x->logged : NULL;
 	bool *cut = j != NULL ? &j->log_cut : rest != NULL ? &rest->cut : x != NULL ? &x->log_cut : NULL;
+	enum ration_said said = RATION_GIVEN;
 	char notice[160], limit[96];
 
 	if (logged == NULL || *cut)
 		return;
 	if ((int64_t)n > line)
 		n = (size_t)line;
-	if (*logged + (int64_t)n > max) {
+	if (*logged + (int64_t)n > max || (said = ask_ration(i, n)) != RATION_GIVEN) {
 		*cut = true;
-		collect_limit_bytes(max < most ? "the bundle's limits.logBytes" : "limits.log", max, limit, sizeof limit);
+		if (said == RATION_NONE)
+			return;
+		if (said == RATION_OVER)
+			collect_limit_bytes("limits.log_author", shop.conf->limits.log_author, limit, sizeof limit);
+		else
+			collect_limit_bytes(max < most ? "the bundle's limits.logBytes" : "limits.log", max, limit, sizeof limit);
 		snprintf(notice, sizeof notice, "the rest of the log is cut: %s", limit);
 		turn_log(&shop.turn, row, instance_ledger_id(i), "warn", "runner", notice, strlen(notice));
 		return;

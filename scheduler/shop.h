@@ -35,6 +35,7 @@ struct exits;
 struct fetch;
 struct graph;
 struct instance;
+struct ration;
 struct people;
 struct seen;
 struct keep;
@@ -51,6 +52,7 @@ struct shop {
 	struct graph *graph;
 	struct seen *seen;             /* tokens in use */
 	struct checkpoint *checkpoint;
+	struct ration *ration;
 	struct durable *durable;       /* NULL: the ledger has no log, every commit that must last waits for the disk */
 	int64_t lasts;                 /* of this turn: the wish that makes it durable, 0: it is, or need not be */
 	int64_t syncs;                 /* commits that waited for the disk */
@@ -73,7 +75,7 @@ struct shop {
 	bool thirsty, rung; /* a stream waits for its reader; somebody rang, or a second has passed */
 	bool look, rescan, orders, draining, new_blanks;
 	bool short_of_memory;          /* since the last tick: nothing is started that nobody waits for */
-	struct loop_timer tick, sweep, pump, late_orders, grace, record;
+	struct loop_timer tick, sweep, pump, late_orders, grace, record, house;
 };
 
 extern struct shop shop;

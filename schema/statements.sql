@@ -659,6 +659,10 @@ DELETE FROM run WHERE id < (SELECT max(id) FROM run) AND ended_at < :before
 -- Something to commit before a checkpoint.
 INSERT OR REPLACE INTO meta (key, value) VALUES ('checkpoint_at', CAST(:now AS TEXT));
 
+-- name: work_size
+-- Bytes in use.
+SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size;
+
 -- name: work_free_pages
 SELECT freelist_count FROM pragma_freelist_count;
 
@@ -694,6 +698,37 @@ SELECT * FROM v_log WHERE row = CAST(:id AS INTEGER) AND line > coalesce(:after,
 -- name: desk_logs_all
 -- Lines after one, of everything.
 SELECT * FROM v_log WHERE line > coalesce(:after, 0) ORDER BY line LIMIT coalesce(:limit, 1000);
+
+-- name: desk_logs_until
+-- The newest line; for an outcome, that before the first line of a job which has none yet.
+SELECT CASE WHEN :outcome IS NULL THEN (SELECT coalesce(max(id), 0) FROM log)
+            ELSE coalesce((SELECT min(l.id) - 1 FROM job j INDEXED BY job_open CROSS JOIN log l ON l.job = j.id
+                            WHERE j.done_at IS NULL), (SELECT coalesce(max(id), 0) FROM log)) END AS line;
+
+-- name: desk_scan_logs
+-- Lines after one, of the jobs asked for.
+SELECT l.id AS line, strftime('%Y-%m-%dT%H:%M:%fZ', l.at / 1000.0, 'unixepoch') AS at, l.level, l.source, l.job AS row,
+       j.id || '-' || j.nonce AS job, j.author || '/' || j.bundle || '/' || j.version || '/' || j.endpoint AS called,
+       j.outcome, l.instance, l.text
+  FROM log l LEFT JOIN job j ON j.id = l.job
+ WHERE l.id > :after AND l.id <= :until
+   AND (:author IS NULL OR j.author = :author OR j.did = :author) AND (:bundle IS NULL OR j.bundle = :bundle)
+   AND (:outcome IS NULL OR j.outcome = :outcome)
+   AND CASE l.level WHEN 'debug' THEN 0 WHEN 'info' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END >= :level
+ ORDER BY l.id LIMIT :limit;
+
+-- name: desk_scan_logs_last
+-- The last of them: walks back from the newest.
+SELECT * FROM (
+SELECT l.id AS line, strftime('%Y-%m-%dT%H:%M:%fZ', l.at / 1000.0, 'unixepoch') AS at, l.level, l.source, l.job AS row,
+       j.id || '-' || j.nonce AS job, j.author || '/' || j.bundle || '/' || j.version || '/' || j.endpoint AS called,
+       j.outcome, l.instance, l.text
+  FROM log l LEFT JOIN job j ON j.id = l.job
+ WHERE l.id > :after AND l.id <= :until
+   AND (:author IS NULL OR j.author = :author OR j.did = :author) AND (:bundle IS NULL OR j.bundle = :bundle)
+   AND (:outcome IS NULL OR j.outcome = :outcome)
+   AND CASE l.level WHEN 'debug' THEN 0 WHEN 'info' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END >= :level
+ ORDER BY l.id DESC LIMIT :limit) ORDER BY line;
 
 -- name: desk_logs_tail
 -- Where the last lines begin: for "logs" without an id.

@@ -362,6 +362,40 @@ def after_late(bundle):
     same(call(url(runner.url, bundle, 'events', key=signed())).status, 200)
 
 
+# ---- logs ----
+
+def logs():
+    job = call(url(runner.url, 'py', 'logs')).header('at-run-job')
+    def lines(*more):
+        r = runner.cli('--json', 'logs', '--bundle', 'py', '--limit', '900', *more)
+        same(r.returncode, 0, r.stderr)
+        return [(x['level'], x['text']) for x in json.loads(r.stdout)['logs'] if x['job'] == job]
+    every = [(level, 'a ' + level) for level in ('debug', 'info', 'warn', 'error')]
+    same(lines(), every)
+    same(lines('--level', 'warn'), every[2:])
+    same(lines('--author', 'local', '--outcome', 'ok'), every)
+    same(lines('--outcome', 'error'), [])
+    same(lines('--author', 'did:plc:nobody'), [])
+    for wrong in (('--level', 'loud'), ('--outcome', 'fine'), ('--limit', '0')):
+        same(runner.cli('logs', *wrong).returncode, 64)
+
+
+def logs_follow():
+    out = os.path.join(where, 'follow.out')
+    with open(out, 'wb') as f:
+        p = Process([os.path.join(runner.build, 'at-rund'), '--json', 'logs', '-f', '--level', 'error', '--limit', '1'],
+                    os.path.join(where, 'follow.log'), env=runner.env, user=runner.user, stdout=f)
+
+    def followed():
+        with open(out) as f:
+            return [json.loads(x) for x in f.read().splitlines() if x.endswith('}')]
+    until(lambda: followed() or call(url(runner.url, 'py', 'logs')).status != 200, 'it shows the last line', 20)
+    job = call(url(runner.url, 'py', 'logs')).header('at-run-job')
+    line = until(lambda: [x for x in followed() if x['job'] == job], 'what is printed shows up')
+    same([(x['level'], x['text'], x['called']) for x in line], [('error', 'a error', 'local/py/latest/logs')])
+    p.stop()
+
+
 t.run('everything runs', start)
 for server in list(servers):
     for bundle in ('py', 'js') if server == 'serve' else ('py',):
@@ -374,6 +408,8 @@ t.run('an accepted stream does not end with its reader', async_stays)
 for bundle in ('py', 'js'):
     t.run('work after the answer, ' + bundle, after, bundle)
     t.run('work after the answer has the time of its job, ' + bundle, after_late, bundle)
+t.run('at-rund logs', logs)
+t.run('at-rund logs -f', logs_follow)
 if runner.p:
     t.run('stop', lambda: same(runner.stop(), 0))
 t.end()
