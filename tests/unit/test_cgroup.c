@@ -101,20 +101,22 @@ TEST(a_control_group_goes_with_its_instance)
 TEST(what_a_dead_scheduler_left_in_control_groups_is_swept_and_no_other)
 {
 	struct conf_list mine = { NULL, 0 }, theirs = { NULL, 0 };
-	struct cgroup *other;
+	struct cgroup *other, *lost;
 	pid_t pid;
 
 	open_groups("/srv/somebody-else");
 	other = cgroup_new(1, 64 << 20, 20);
 	cgroup_join(other, &theirs);
 	open_groups(t_tmpdir());
-	cgroup_join(cgroup_new(1, 64 << 20, 20), &mine); /* lost, as with a scheduler that was killed */
+	lost = cgroup_new(1, 64 << 20, 20); /* as with a scheduler that was killed */
+	cgroup_join(lost, &mine);
 	pid = start_in(&mine);
 	CHECK(joins(mine.item[0], pid));
 	CHECK(cgroup_sweep() >= 1);
 	CHECK_INT(waitpid(pid, NULL, 0), pid);
 	CHECK(access(mine.item[0], F_OK) != 0);
 	CHECK(access(theirs.item[0], F_OK) == 0);
+	cgroup_free(lost);
 	cgroup_free(other);
 	clear(&mine);
 	clear(&theirs);

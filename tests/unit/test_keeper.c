@@ -18,8 +18,11 @@ static struct keyring *
 keys(void)
 {
 	static int n;
+	char *dir = mem_fmt("%s/keeper-%d", t_tmpdir(), ++n);
+	struct keyring *ring = keyring_load(dir, NULL, true, NULL);
 
-	return keyring_load(mem_fmt("%s/keeper-%d", t_tmpdir(), ++n), NULL, true, NULL);
+	free(dir);
+	return ring;
 }
 
 static void

@@ -36,7 +36,8 @@ signed_by(const struct keyring_key *k, struct buf *out)
 
 TEST(a_receipt_says_what_was_signed)
 {
-	struct keyring *ring = keyring_load(mem_fmt("%s/receipt-keys", t_tmpdir()), NULL, true, NULL);
+	char *dir = mem_fmt("%s/receipt-keys", t_tmpdir());
+	struct keyring *ring = keyring_load(dir, NULL, true, NULL);
 	const struct keyring_key *k = keyring_find(ring, SECRET_USE_RECEIPTS, NULL);
 	struct buf text = BUF_INIT, again = BUF_INIT, first = BUF_INIT;
 	struct err e = ERR_INIT;
@@ -67,6 +68,7 @@ TEST(a_receipt_says_what_was_signed)
 	receipt_clear(&want);
 	free(kid);
 	keyring_free(ring);
+	free(dir);
 	buf_clear(&text);
 	buf_clear(&again);
 	buf_clear(&first);
