@@ -194,17 +194,10 @@ change_between(const struct zone *z, int64_t low, int64_t high)
 static int64_t
 moment_of(const struct cron *c, const struct zone *z, int64_t local, int64_t after)
 {
-	int64_t first = local - zone_offset(z, local - 2 * DAY), second = local - zone_offset(z, local + 2 * DAY), t;
+	int64_t a = local - zone_offset(z, local - 2 * DAY), b = local - zone_offset(z, local + 2 * DAY);
+	int64_t first = a < b ? a : b, second = a < b ? b : a, t;
 	bool one = first + zone_offset(z, first) == local, two = second + zone_offset(z, second) == local;
 
-	if (first > second) {
-		t = first;
-		first = second;
-		second = t;
-		two = one || two; /* which of them is right is asked again below */
-		one = first + zone_offset(z, first) == local;
-		two = second + zone_offset(z, second) == local;
-	}
 	if (!one && !two) { /* left out */
 		if (c->by_clock)
 			return -1;
