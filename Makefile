@@ -123,8 +123,14 @@ $(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o sched
 $(B)/tests/proof_make: $(call O,tests/e2e/proof_make.o tests/repo.o lib/cid.o $(GROUND) $(PROOF))
 	$(LINK) $(L_GROUND) -lsodium $(L_PROOF)
 
+$(B)/tests/trust_bench: $(call O,tests/bench/trust_bench.o tests/repo.o lib/cid.o $(GROUND) $(PROOF))
+	$(LINK) $(L_GROUND) -lsodium $(L_PROOF)
+
 unit: $(B)/tests/unit-tests
 	$<
+# The public test vectors beside the checkout (or AT_RUND_VECTORS): how many cases of each file were tried.
+vectors: $(B)/tests/unit-tests
+	@out=$$($<); rc=$$?; printf '%s\n' "$$out" | grep -aE '^  .*: [0-9]+ cases?$$|^FAIL|^skip|passed, '; exit $$rc
 
 # What the tests through the whole product need beside the programs; tests/run.sh is the list of suites.
 e2e-programs: $(B)/tests/cron_probe $(B)/tests/exits_probe $(B)/tests/fetch_probe $(B)/tests/proof_make
@@ -158,7 +164,7 @@ fuzz-programs: $(FUZZ)
 fuzz: fuzz-programs
 	@RUNS=$(RUNS) sh tests/fuzz/replay.sh
 
-bench: all $(B)/tests/bare $(B)/tests/flood $(B)/tests/store_bench $(B)/tests/enqueue
+bench: all $(B)/tests/bare $(B)/tests/flood $(B)/tests/store_bench $(B)/tests/enqueue $(B)/tests/trust_bench
 	tests/bench/bench.py --build $(B) $(BENCH)
 
 # ---- how things are made ---------------------------------------------------------------------------------------

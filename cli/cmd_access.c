@@ -27,10 +27,8 @@ struct look {
 static struct table *
 set_of(struct look *l, enum access_edge edge, const char *list, const char *did)
 {
-	const struct conf *c = l->conf;
-	const char *follows = c->did != NULL && (strncmp(c->did, "did:plc:", 8) == 0 || c->handle == NULL) ? c->did : c->handle;
 	const struct desk_arg args[] = { { ":did", did }, { ":kind", edge == EDGE_LISTED ? "list" : "follows" },
-		{ ":source", edge == EDGE_LISTED ? list : follows }, { NULL, NULL } };
+		{ ":source", edge == EDGE_LISTED ? list : access_operator(l->conf) }, { NULL, NULL } };
 
 	return cli_query(l->cli, l->store, "desk_graph_of", args, &l->code);
 }

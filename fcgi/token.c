@@ -45,12 +45,12 @@ token_read(struct token *t, const struct request *r, const struct conf *c, struc
 	t->row = (struct front_token){
 		.nonce = t->jwt.nonce,
 		.alg = t->jwt.alg == KEY_P256 ? "ES256" : "ES256K",
+		.text = text,
 		.signed_ = text,
 		.signed_bytes = t->jwt.signed_n,
 		.signature = t->jwt.signature,
 		.signature_bytes = sizeof t->jwt.signature,
-		/* A job may wait for so long before its token is looked at. */
-		.until_at = (t->jwt.until_s + JWT_LEEWAY_S) * 1000 + c->limits.timeout,
+		.until_at = store_token_until(t->jwt.until_s * 1000, c->limits.timeout),
 	};
 	return 0;
 }

@@ -7,16 +7,31 @@
 
 #include "lib/conf.h"
 
+static const char *
+operator_did(const struct conf *c)
+{
+	return c->operator != NULL ? c->operator : c->did;
+}
+
+/* A did:web may be of the runner alone, then the handle says who the operator is. */
+const char *
+access_operator(const struct conf *c)
+{
+	const char *did = operator_did(c);
+
+	return c->operator == NULL && c->handle != NULL && (did == NULL || strncmp(did, "did:plc:", 8) != 0) ? c->handle : did;
+}
+
 struct access
 access_authors(const struct conf *c)
 {
-	return (struct access){ "access", c->access.mode, c->access.list, c->did, &c->access.allowlist, &c->access.blocklist };
+	return (struct access){ "access", c->access.mode, c->access.list, operator_did(c), &c->access.allowlist, &c->access.blocklist };
 }
 
 struct access
 access_callers(const struct conf *c)
 {
-	return (struct access){ "callers", c->callers.mode, c->callers.list, c->did, &c->callers.allowlist,
+	return (struct access){ "callers", c->callers.mode, c->callers.list, operator_did(c), &c->callers.allowlist,
 		&c->callers.blocklist };
 }
 

@@ -29,6 +29,8 @@ struct access {
 	const char *mode, *list, *operator_did;
 	const struct conf_list *allow, *block;
 };
+/* Whose follows and mutuals are meant: a DID, or a handle; NULL: nobody is named. */
+const char *access_operator(const struct conf *c);
 struct access access_authors(const struct conf *c);
 struct access access_callers(const struct conf *c);
 

@@ -872,7 +872,7 @@ check_mode(struct parse *p, const char *section, const char *mode, const struct 
 	snprintf(key, sizeof key, "%s.mode", section);
 	if (strcmp(mode, "list") == 0 && list == NULL)
 		err_set(e, ERR_INPUT, "%s: %s = list needs %s.list, the at:// URI of a list", p->name, key, section);
-	else if ((strcmp(mode, "follows") == 0 || strcmp(mode, "mutuals") == 0) && c->did == NULL && c->handle == NULL)
+	else if ((strcmp(mode, "follows") == 0 || strcmp(mode, "mutuals") == 0) && c->did == NULL && c->handle == NULL && c->operator == NULL)
 		err_set(e, ERR_INPUT, "%s: %s = %s needs did: whose %s are meant?", p->name, key, mode, mode);
 	else {
 		bool local = c->dev && c->dev_conf.bundles != NULL; /* then there is somebody whose bundles run */

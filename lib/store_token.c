@@ -8,6 +8,12 @@
 #include "lib/store_front.h"
 #include "lib/store_internal.h"
 
+int64_t
+store_token_until(int64_t expires_at, int64_t timeout_ms)
+{
+	return expires_at + STORE_TOKEN_LEEWAY_MS + timeout_ms;
+}
+
 int
 front_token_put(struct store *s, const struct front_job *j, struct err *e)
 {
@@ -108,11 +114,23 @@ work_tokens(struct store *s, int64_t now, void (*fn)(void *arg, int64_t row, con
 int
 work_token_prune(struct store *s, int64_t now, int max, struct err *e)
 {
-	sqlite3_stmt *q = store_use(s, SQL_WORK_PRUNE_TOKENS, e);
+	sqlite3_stmt *q = store_use(s, SQL_WORK_TOKENS_TO, e);
+	int64_t after = s->tokens_swept, to;
 
 	if (q == NULL)
 		return -1;
+	bind_int(q, WORK_TOKENS_TO_AFTER, after);
+	bind_int(q, WORK_TOKENS_TO_MAX, max);
+	if (store_row(s, q, e) != 1)
+		return -1;
+	to = s->tokens_swept = see_int(q, 0);
+	store_done(q);
+	if (to == 0)
+		return 0;
+	if ((q = store_use(s, SQL_WORK_PRUNE_TOKENS, e)) == NULL)
+		return -1;
+	bind_int(q, WORK_PRUNE_TOKENS_AFTER, after);
+	bind_int(q, WORK_PRUNE_TOKENS_TO, to);
 	bind_int(q, WORK_PRUNE_TOKENS_NOW, now);
-	bind_int(q, WORK_PRUNE_TOKENS_MAX, max);
 	return store_run(s, q, e);
 }

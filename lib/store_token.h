@@ -12,10 +12,15 @@ struct err;
 struct front_job;
 struct store;
 
+/* How long a token is kept that expires at a time: a job may wait so long before it is looked at, and clocks differ. */
+#define STORE_TOKEN_LEEWAY_MS 30000
+int64_t store_token_until(int64_t expires_at, int64_t timeout_ms);
+
 /* As the door has read it.  Strings are borrowed. */
 struct front_token {
 	const char *nonce, *alg;
-	const char *signed_; /* what the signature is over */
+	const char *text;    /* the whole token */
+	const char *signed_; /* what of it the signature is over */
 	size_t signed_bytes;
 	const uint8_t *signature;
 	size_t signature_bytes;

@@ -47,6 +47,7 @@ work_job_clear(struct work_job *j)
 	free(j->url);
 	free(j->path);
 	free(j->query);
+	free(j->token);
 	free(j->headers_json);
 	free(j->body);
 	memset(j, 0, sizeof *j);

@@ -28,6 +28,7 @@ struct work_job {
 	bool idempotent, cancel;
 	/* request */
 	char *url, *path, *query, *headers_json;
+	char *token; /* as the door has told it (lib/slip.h); NULL: none, or it has to be read (store_token.h) */
 	void *body;
 	size_t body_bytes;
 };

@@ -77,15 +77,6 @@ struct graph {
 
 /* --- the sets --- */
 
-/* Whose follows: the operator's account.  A did:web may be of the runner alone, then the handle says who the operator is. */
-static const char *
-operator_of(const struct conf *c)
-{
-	if (c->did != NULL && (strncmp(c->did, "did:plc:", 8) == 0 || c->handle == NULL))
-		return c->did;
-	return c->handle;
-}
-
 static struct set *
 add_set(struct graph *g, const char *kind, const char *source)
 {
@@ -111,7 +102,7 @@ static struct set *
 set_of(struct graph *g, enum access_edge edge, const char *list)
 {
 	const char *kind = edge == EDGE_LISTED ? "list" : "follows";
-	const char *source = edge == EDGE_LISTED ? list : operator_of(g->conf);
+	const char *source = edge == EDGE_LISTED ? list : access_operator(g->conf);
 	struct set *s;
 
 	for (s = g->sets; s != NULL && source != NULL; s = s->next)

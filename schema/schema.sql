@@ -208,7 +208,6 @@ CREATE TABLE token (
   signature BLOB    NOT NULL,
   until_at  INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX token_until ON token (until_at);
 
 -- Receipts for calls that asked for one (lib/receipt.h), as the keeper signed them.  Dropped with the job.
 CREATE TABLE receipt (

@@ -648,7 +648,11 @@ DELETE FROM firing WHERE id IN (SELECT id FROM firing ORDER BY id LIMIT :max) AN
 DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency ORDER BY id LIMIT :max) AND created_at < :before;
 
 -- name: work_prune_tokens
-DELETE FROM token WHERE job IN (SELECT job FROM token WHERE until_at <= :now ORDER BY until_at LIMIT :max);
+DELETE FROM token WHERE job > :after AND job <= :to AND until_at <= :now;
+
+-- name: work_tokens_to
+-- The next stretch of such a walk; none left: NULL, and it begins anew.
+SELECT max(job) FROM (SELECT job FROM token WHERE job > :after ORDER BY job LIMIT :max);
 
 -- name: work_prune_run
 -- The newest stays: /ready reads it.  So does a run that a job still names.

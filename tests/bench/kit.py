@@ -166,7 +166,7 @@ class Bare:
 
 
 class Product:
-    def __init__(self, args, kids, name, work, extra='', warm=0, bundles=1, wall='none', net=(), more=None):
+    def __init__(self, args, kids, name, work, extra='', warm=0, bundles=1, wall='none', net=(), more=None, top=''):
         self.kids, self.home = kids, os.path.join(work, f'home-{name}-{time.monotonic_ns()}')
         os.makedirs(self.home)
         folder = os.path.join(self.home, 'src')
@@ -189,6 +189,7 @@ class Product:
         self.port = free_port()
         with open(os.path.join(self.home, 'config.ini'), 'w', encoding='utf-8') as f:
             f.write(f'''port = {self.port}
+{top}
 isolation = {wall}
 [access]
 mode = open
