@@ -34,7 +34,7 @@ endif
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
            lib/egress.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o
-LEDGER   = lib/store.o schema.o
+LEDGER   = lib/store.o lib/store_vfs.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o lib/store_secret.o
 WORK     = lib/store_work.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_schedule.o lib/store_token.o lib/store_secret.o lib/store_graph.o lib/store_usage.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/bundle_tree.o lib/archive.o
@@ -99,7 +99,7 @@ $(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/colour.s
 	sh schema/embed.sh $(@D) $(@D)
 $(B)/next/schema.o: $(B)/next/schema.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
-$(B)/tests/open_next: $(call O,tests/migrate/open_next.o $(GROUND) lib/store.o next/schema.o)
+$(B)/tests/open_next: $(call O,tests/migrate/open_next.o $(GROUND) lib/store.o lib/store_vfs.o next/schema.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER)
 
 $(B)/tests/bare: $(call O,tests/bench/bare.o lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/frame.o)

@@ -26,6 +26,7 @@
 #include "lib/clock.h"
 #include "lib/err.h"
 #include "lib/store_internal.h"
+#include "lib/store_vfs.h"
 
 #define PATIENCE_US   5000000
 #define SPINS         16       /* a commit without fsync takes about as long */
@@ -270,6 +271,7 @@ configure_library(void)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	/* Pages of a cache one by one, not twenty at once: the door has a connection for each thread. */
 	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+	store_vfs_register(); /* when it fails, so does the first open */
 }
 
 /* Shared memory, which the log needs, does not work on these. */
@@ -342,7 +344,7 @@ connect_file(struct store *s, struct err *e)
 	int rc;
 
 	flags |= s->face == STORE_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-	rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
+	rc = sqlite3_open_v2(s->path, &s->db, flags, STORE_VFS);
 	if (rc != SQLITE_OK)
 		return store_fail(s, rc, "open", e);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 1200, s->face == STORE_WORK ? 100 : 16);

@@ -8,7 +8,7 @@
 -- No temporary files, no log on disk longer than needed after a reset, deleted bytes zeroed where that costs no write.
 PRAGMA temp_store = MEMORY;
 PRAGMA secure_delete = FAST;
-PRAGMA journal_size_limit = 16777216;
+PRAGMA journal_size_limit = 67108864;
 PRAGMA wal_autocheckpoint = 0;
 PRAGMA synchronous = NORMAL;
 
