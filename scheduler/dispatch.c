@@ -579,6 +579,7 @@ dispatch_close(void)
 	loop_stop(&shop.grace);
 	loop_stop(&shop.record);
 	loop_stop(&shop.house);
+	loop_stop(&shop.refill);
 	if (shop.fetch != NULL)
 		fetch_stop(shop.fetch);
 	vault_stop();

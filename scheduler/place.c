@@ -20,6 +20,7 @@
 #include "scheduler/pressure.h"
 #include "scheduler/shop.h"
 
+#define REFILL_MS 100
 #define SLICE_MS       500    /* a bound instance is not taken from a busy bundle earlier */
 #define GROW_MARGIN_US 20000  /* longer than a run and this: worth another instance */
 #define START_TRIES    3
@@ -231,12 +232,21 @@ start_instance(const struct backend *wall, const struct runtime *r, struct code 
 }
 
 static void
+on_refill(void *arg)
+{
+	(void)arg;
+	shop.new_blanks = true;
+}
+
+/* The next blank is started a little later: its start would compete with the very call that took this one. */
+static void
 bind_blank(struct pool_entry *x, struct code *code)
 {
 	x->code = code_ref(code);
 	events_blank(x->instance);
 	pool_sync(x);
-	shop.new_blanks = true;
+	if (shop.refill.at == 0)
+		loop_after(&shop.refill, REFILL_MS, on_refill, NULL);
 }
 
 /* A bundle's jobs wait: is another instance worth it, and where does it come from? */

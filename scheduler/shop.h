@@ -75,7 +75,7 @@ struct shop {
 	bool thirsty, rung; /* a stream waits for its reader; somebody rang, or a second has passed */
 	bool look, rescan, orders, draining, new_blanks;
 	bool short_of_memory;          /* since the last tick: nothing is started that nobody waits for */
-	struct loop_timer tick, sweep, pump, late_orders, grace, record, house;
+	struct loop_timer tick, sweep, pump, late_orders, grace, record, refill, house;
 };
 
 extern struct shop shop;

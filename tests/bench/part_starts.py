@@ -40,10 +40,12 @@ def run(args, kids, table, name, work):
 
 
 def wait_blank(product):
+    """One that has waited for half a second, as those of a pool do."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         db = product.db()
-        n = db.execute("SELECT count(*) FROM instance WHERE state='blank' AND ended_at IS NULL").fetchone()[0]
+        n = db.execute("SELECT count(*) FROM instance WHERE state = 'blank' AND ended_at IS NULL AND started_at < ?",
+                       (time.time() * 1000 - 500,)).fetchone()[0]
         db.close()
         if n > 0:
             return

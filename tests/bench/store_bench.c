@@ -157,7 +157,7 @@ admit_and_start(struct store *s, struct work_job *j, int64_t run, struct err *e)
 static void
 finish(struct store *s, const struct work_job *j, struct err *e)
 {
-	struct work_end end = { OUTCOME_OK, NULL, NULL, NULL };
+	struct work_end end = { .outcome = OUTCOME_OK };
 
 	must(work_done(s, j->id.row, j->lease, &end, clock_wall_ms(), e) == 1, e);
 	must(work_result(s, j->id.row, 200, "[[\"content-type\",\"text/plain\"]]", false, "hello\n", 6, e) == 0, e);

@@ -48,7 +48,7 @@ put(struct store *s, size_t bytes, int n)
 	}
 	/* Pages that went to the log before the commit change again: their checksums are mended in it. */
 	for (i = 1; i <= n; i++) {
-		struct work_end end = { OUTCOME_OK, NULL, NULL, NULL };
+		struct work_end end = { .outcome = OUTCOME_OK };
 
 		work_drop(s, i, &end, clock_wall_ms(), &e);
 	}
