@@ -101,7 +101,8 @@ send_head(int to, const char *host, int port, int fd)
 		char room[CMSG_SPACE(sizeof fd)];
 	} extra;
 	uint8_t head[EGRESS_HEAD_MAX];
-	struct iovec io = { head, egress_head_put('C', host, port, head) };
+	size_t n = egress_head_put('C', host, port, head);
+	struct iovec io = { head, n };
 	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof extra };
 	struct cmsghdr *h;
 
@@ -111,7 +112,7 @@ send_head(int to, const char *host, int port, int fd)
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof fd);
 	memcpy(CMSG_DATA(h), &fd, sizeof fd);
-	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)io.iov_len;
+	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
 static bool
