@@ -177,7 +177,7 @@ drop_job(struct store *s, int64_t row, struct err *e)
 {
 	static const enum sql which[] = { SQL_WORK_PURGE_REQUEST, SQL_WORK_PURGE_RESULT, SQL_WORK_PURGE_CHUNK, SQL_WORK_PURGE_RECEIPT,
 		SQL_WORK_PURGE_LOG,
-		SQL_WORK_PURGE_ATTEMPT, SQL_WORK_PURGE_JOB };
+		SQL_WORK_PURGE_ATTEMPT, SQL_WORK_PURGE_RERUN, SQL_WORK_PURGE_JOB };
 	size_t i;
 
 	for (i = 0; i < sizeof which / sizeof *which; i++) {

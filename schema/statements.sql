@@ -381,6 +381,9 @@ DELETE FROM log WHERE job = :row;
 -- name: work_purge_attempt
 DELETE FROM attempt WHERE job = :row;
 
+-- name: work_purge_rerun
+DELETE FROM rerun WHERE job = :row;
+
 -- name: work_purge_job
 -- The newest stays, so that no id is given twice.
 DELETE FROM job WHERE id = :row AND state = 'done' AND id < (SELECT max(id) FROM job);

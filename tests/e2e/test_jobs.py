@@ -279,6 +279,32 @@ def who_goes_first():
     same(re.sub('[-+]', '', notes(note))[::2], 'ahbcl', notes(note))
 
 
+def waits_too_long():
+    """What was accepted may wait for jobs.max_age, however long others run."""
+    folder = os.path.join(where, 'bundles', 'old')
+    os.makedirs(folder)
+    with open(os.path.join(folder, 'bundle.json'), 'w') as file:
+        json.dump({'runtime': NODE, 'endpoints': {'one': {'concurrency': 1, 'task': True}}}, file)
+    with open(os.path.join(folder, 'main.mjs'), 'w') as file:
+        file.write("export const one = () => new Promise(() => setInterval(() => {}, 1000));\n")
+    short = Runner(where, name='short', bundles=os.path.join(where, 'bundles'), sections={'jobs': {'max_age': '2s'}})
+    short.init().start()
+    try:
+        ids = []
+        for _ in range(2):
+            a = call(short.url + '/bundle/local/old/latest/one', 'POST', b'')
+            same(a.status, 202, a)
+            ids.append(a.header('at-run-job'))
+            until(lambda: short.sql('SELECT state FROM job WHERE id = ?', row(ids[0])) == [('running',)], 'the first runs', 30)
+        d = call('%s/xrpc/dev.at-run.getJob?id=%s&wait=20' % (short.url, ids[1])).json
+        same((d['state'], d.get('outcome')), ('done', 'expired'), d)
+        check('jobs.max_age = 2s' in d['message'], d)
+        same(call('%s/xrpc/dev.at-run.getJob?id=%s' % (short.url, ids[0])).json['state'], 'running')
+        post_json(short.url + '/xrpc/dev.at-run.cancelJob', {'id': ids[0]})
+    finally:
+        short.stop()
+
+
 # ---- attempts ----
 
 def attempts(job):
@@ -490,6 +516,7 @@ if runner is not None and runner.p and len(fronts) == 2:
     t.run('an endpoint that runs one at a time holds up no other', one_at_a_time)
     t.run('a bundle runs no more side by side than it says', two_of_a_bundle)
     t.run('the higher priority goes first', who_goes_first)
+    t.run('what was accepted expires in the queue after jobs.max_age', waits_too_long)
     t.run('what threw is tried again, each attempt is a row', tried_again)
     t.run('what is not idempotent, or waited for, is started once', not_again)
     t.run('what took too long is tried again', too_slow)
