@@ -185,7 +185,7 @@ profile_arch(void)
 #elif defined __powerpc64__
 	return "SCMP_ARCH_PPC64LE";
 #else
-#error "which architecture of libseccomp is this?"
+	return NULL; /* engines then take their own */
 #endif
 }
 
@@ -194,8 +194,10 @@ seccomp_profile(struct buf *out)
 {
 	size_t i;
 
-	buf_fmt(out, "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":%d,\"architectures\":[\"%s\"],\"syscalls\":[",
-	    ENOSYS, profile_arch());
+	buf_fmt(out, "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":%d,", ENOSYS);
+	if (profile_arch() != NULL)
+		buf_fmt(out, "\"architectures\":[\"%s\"],", profile_arch());
+	buf_str(out, "\"syscalls\":[");
 	profile_names(out, allowed, COUNT(allowed), "SCMP_ACT_ALLOW");
 	buf_str(out, "},");
 	profile_names(out, refused, COUNT(refused), "SCMP_ACT_ERRNO");

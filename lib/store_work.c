@@ -592,6 +592,19 @@ work_instance_set(struct store *s, int64_t id, const char *state, const char *ci
 }
 
 int
+work_instance_pid(struct store *s, int64_t id, int64_t pid, int64_t pid_start, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_INSTANCE_PID, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_INSTANCE_PID_PID, pid);
+	bind_int(q, WORK_INSTANCE_PID_PID_START, pid_start);
+	bind_int(q, WORK_INSTANCE_PID_ID, id);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
 work_instance_end(struct store *s, int64_t id, const char *why, int64_t now, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_INSTANCE_END, e);

@@ -118,6 +118,7 @@ int work_instance_new(struct store *s, int64_t run, const char *runtime, const c
     int64_t pid_start, int64_t now, int64_t *id, struct err *e);
 int work_instance_set(struct store *s, int64_t id, const char *state, const char *cid, int64_t calls, int64_t now,
     struct err *e);
+int work_instance_pid(struct store *s, int64_t id, int64_t pid, int64_t pid_start, struct err *e);
 int work_instance_end(struct store *s, int64_t id, const char *why, int64_t now, struct err *e);
 /* Instances that some earlier run left open: fn is told of each. */
 int work_instance_leftovers(struct store *s, int64_t run,

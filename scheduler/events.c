@@ -54,7 +54,12 @@ events_blank(struct instance *i)
 {
 	struct pool_entry *x = pool_of(&shop.pool, i);
 	struct err e = ERR_INIT;
+	int64_t started, pid = instance_pid(i, &started);
 
+	if (x->pid_written != pid) {
+		turn_instance_pid(&shop.turn, instance_ledger_id(i), pid, started);
+		x->pid_written = pid;
+	}
 	if (x->code != NULL && code_wants_secrets(x->code) && instance_secrets(i) == NULL) {
 		vault_bind(i, x->code);
 		return;

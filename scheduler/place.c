@@ -201,6 +201,7 @@ instance_row(struct instance *i, struct err *e)
 		return -1;
 	}
 	instance_set_ledger_id(i, id);
+	pool_of(&shop.pool, i)->pid_written = pid;
 	log_info("instance started", "instance=%lld runtime=%s pid=%lld", (long long)id, instance_runtime(i)->name,
 	    (long long)pid);
 	return 0;

@@ -24,6 +24,7 @@ struct pool_entry {
 	bool retiring;                 /* ends after its calls: pool drain, reuse after pool.calls */
 	bool was_warm;                 /* it once was: its end is no failed start */
 	int64_t cpu_ms;                /* what quota.c has seen of its CPU time */
+	int64_t pid_written;           /* the process that its row names */
 	int64_t logged, calls_written; /* bytes of log outside of calls; what the ledger knows */
 	bool log_cut;
 };

@@ -167,6 +167,15 @@ turn_instance_set(struct turn *t, int64_t id, const char *state, const char *cid
 }
 
 void
+turn_instance_pid(struct turn *t, int64_t id, int64_t pid, int64_t pid_start)
+{
+	struct turn_change *c = change(t, TURN_INSTANCE_PID, id);
+
+	c->n = pid;
+	c->m = pid_start;
+}
+
+void
 turn_instance_end(struct turn *t, int64_t id, const char *why)
 {
 	change(t, TURN_INSTANCE_END, id)->a = mem_str(why);
@@ -374,6 +383,8 @@ write_change(struct turn *t, struct store *s, struct turn_change *c, int64_t now
 	switch (c->kind) {
 	case TURN_INSTANCE_SET:
 		return work_instance_set(s, c->id, c->a, c->b, c->n, now, e);
+	case TURN_INSTANCE_PID:
+		return work_instance_pid(s, c->id, c->n, c->m, e);
 	case TURN_INSTANCE_END:
 		return work_instance_end(s, c->id, c->a, now, e);
 	case TURN_BUNDLE:

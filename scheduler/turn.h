@@ -98,10 +98,10 @@ struct turn_log {
 };
 
 /* Rarer changes. */
-enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_REV, TURN_SEALED, TURN_ORDER };
+enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_PID, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_REV, TURN_SEALED, TURN_ORDER };
 struct turn_change {
 	enum turn_kind kind;
-	int64_t id, n;
+	int64_t id, n, m;
 	char *a, *b, *c, *d; /* owned */
 	struct work_bundle bundle;
 };
@@ -134,6 +134,8 @@ void turn_untouch(struct turn *t, struct job *j);
 void turn_log(struct turn *t, int64_t row, int64_t instance, const char *level, const char *source, const char *text,
     size_t n);
 void turn_instance_set(struct turn *t, int64_t id, const char *state, const char *cid, int64_t calls);
+/* Another process stands for it from now on (plan.holder). */
+void turn_instance_pid(struct turn *t, int64_t id, int64_t pid, int64_t pid_start);
 void turn_instance_end(struct turn *t, int64_t id, const char *why);
 void turn_bundle(struct turn *t, struct work_bundle *b /* moved */, const char *version);
 void turn_rev(struct turn *t, const char *did, const char *rev);

@@ -513,6 +513,10 @@ VALUES (:run, :runtime, :wall, 'starting', :pid, :pid_start, :now, :now);
 UPDATE instance SET state = :state, cid = coalesce(:cid, cid), calls = :calls, used_at = :now
  WHERE id = :id AND ended_at IS NULL;
 
+-- name: work_instance_pid
+-- The process that stands for it is another by now: the engine's command has left, the container's holder has come.
+UPDATE instance SET pid = :pid, pid_start = :pid_start WHERE id = :id AND ended_at IS NULL;
+
 -- name: work_instance_end
 UPDATE instance SET state = 'ended', ended_at = :now, why = :why WHERE id = :id AND ended_at IS NULL;
 
