@@ -134,9 +134,11 @@ take_code(struct job *j, struct code *code)
 	if (!is_his(j) && !is_let_in(j, code->did))
 		return; /* else it was asked before */
 	j->code = code_ref(code);
-	if (admit(j, &e) != 0)
+	if (admit(j, &e) != 0) {
 		refuse(j, &e);
-	else if (shop_late(j))
+		return;
+	}
+	if (shop_late(j))
 		shop_drop(j);
 	else if (code->broken_until_ms > loop_now_ms())
 		fail_broken(j);
