@@ -139,7 +139,7 @@ keeper_serve(const struct keyring *keys, const char *message, size_t n, int64_t 
 	int64_t id = 0;
 	int rc = -1;
 
-	if (op == NULL || json_int(q, "id", 1, INT64_C(9007199254740991), &id, &e) != 0)
+	if (op == NULL || json_int(q, "id", 1, INT64_C(9007199254740991), &id, &e) != 0 || id == 0)
 		err_set(&e, ERR_INTERNAL, "no question");
 	else if (strcmp(op, "open") == 0)
 		rc = serve_open(keys, q, (uint64_t)id, now_ms, out, &e);
