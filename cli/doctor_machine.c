@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/cgroup.h"
 #include "lib/child.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -25,10 +26,10 @@ void
 doctor_kernel(const struct conf *c, struct report *r)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct buf groups = BUF_INIT;
 	struct rlimit files;
 	struct utsname u;
 
-	(void)c;
 	if (uname(&u) == 0)
 		doctor_say(r, DOCTOR_OK, "kernel", NULL, "%s %s", u.sysname, u.release);
 	if (abi > 0)
@@ -36,9 +37,10 @@ doctor_kernel(const struct conf *c, struct report *r)
 	else
 		doctor_say(r, DOCTOR_WARNING, "landlock", NULL, "not in this kernel (%s): the wall none has one rule less, the others "
 		    "do without", strerror(errno));
-	doctor_say(r, DOCTOR_OK, "cgroups", NULL, "%s", access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ?
-	    "version 2: memory and processor are limited by the kernel where a subtree is ours (Delegate=yes)" :
-	    "no version 2: memory and processor are limited per process");
+	cgroup_open(c->home, false, &groups);
+	doctor_say(r, DOCTOR_OK, "cgroups", NULL, "%s", groups.data);
+	cgroup_close();
+	buf_clear(&groups);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
 		doctor_say(r, files.rlim_max < FILES_LEAST ? DOCTOR_WARNING : DOCTOR_OK, "open files", NULL, "at most %llu a process%s",
 		    (unsigned long long)files.rlim_max, files.rlim_max < FILES_LEAST ? ", which is few (ulimit -n)" : "");
