@@ -66,6 +66,8 @@ struct plan {
 	struct conf_list undo;
 	/* Behind the wall it has another user id than ours: the instance's directory must be readable by others. */
 	bool foreign;
+	/* Its processes are children of somebody else's daemon: who they are, the socket's other end tells.  With `contained`. */
+	bool abroad;
 	/* A program of the host that may have to call set-uid helpers; nothing of a bundle runs with its rights. */
 	bool trusted;
 	/* Filled in by who carries it out: files that the process writes 0 to before anything else, to join control groups. */

@@ -322,6 +322,7 @@ add_engine(const struct engine *x, const char *dir, const char *name, const char
 		if (x->runtime != NULL)
 			arg(&p->argv, "--runtime", x->runtime);
 		arg(&p->argv, "--log-driver", "none");
+		p->abroad = true;
 		return;
 	}
 	p->holder = mem_fmt("%s.holder", dir);

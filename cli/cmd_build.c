@@ -30,7 +30,7 @@ add_result(struct table *t, const char *name, const struct built *x)
 static bool
 has_packages(const struct runtime *r)
 {
-	return r->debian.n + r->npm.n + r->nix.n > 0;
+	return r->debian.n + r->npm.n > 0;
 }
 
 static int
@@ -52,7 +52,8 @@ build_all(struct cli *c, const struct conf *conf, const struct runtimes *rs, con
 		n++;
 		if (r->command == NULL || !has_packages(r)) {
 			err_set(&e, ERR_INPUT, "%s: %s", r->name, r->command == NULL ? r->missing :
-			    "its definition names no packages: debian, npm or nix");
+			    r->nix.n > 0 ? "its definition names packages of nixpkgs only; images are made of debian and npm packages" :
+			    "its definition names no packages: debian, npm");
 			*code = cli_fail(c, &e);
 		} else if (build_image(c, conf, r, engine ? &x : NULL, cli_option(c, "force") != NULL, &out, &e) != 0) {
 			*code = cli_fail(c, &e);

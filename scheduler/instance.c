@@ -76,6 +76,7 @@ struct instance {
 	bool gate;                /* it has a way out */
 	bool told;                /* and the egress process knows where it may lead: LOAD may go */
 	bool foreign;             /* its user id is another than ours */
+	bool abroad;              /* its processes are not children of ours */
 	struct secret_env *secrets; /* given to it; held to cut them out of its log */
 	char *sealed_cid;
 	bool wipes;                 /* they are in out */
@@ -268,6 +269,20 @@ on_exit_of(void *arg, int status)
 
 /* --- frames of the far end --- */
 
+/* The process above the first one inside: ours, or that of an engine's daemon, found from the executor, who has just spoken. */
+static pid_t
+holder_of(const struct instance *i)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t n = sizeof peer;
+
+	if (!i->abroad)
+		return i->process.pid;
+	if (getsockopt(i->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 || peer.pid <= 1)
+		return 0;
+	return spawn_parent(spawn_parent(peer.pid));
+}
+
 static void
 got_hello(struct instance *i, const struct frame *f)
 {
@@ -286,7 +301,7 @@ got_hello(struct instance *i, const struct frame *f)
 		instance_stop(i, "the process that holds it cannot be found");
 		return;
 	}
-	if (i->contained && (i->account = account_new(conf, i->process.pid, i->group, on_over, i, &e)) == NULL) {
+	if (i->contained && (i->account = account_new(conf, holder_of(i), i->group, on_over, i, &e)) == NULL) {
 		instance_stop(i, e.text); /* unseen, nothing of a bundle may run there */
 		return;
 	}
@@ -719,6 +734,7 @@ instance_new(int64_t n, const struct backend *wall, const struct runtime *r, str
 out:
 	i->contained = plan.contained;
 	i->foreign = plan.foreign;
+	i->abroad = plan.abroad;
 	i->inside = mem_str(plan.dir != NULL ? plan.dir : i->dir);
 	plan_clear(&plan);
 	if (rc == 0)

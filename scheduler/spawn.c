@@ -108,8 +108,8 @@ number_in(const char *path)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
-static pid_t
-parent_of(pid_t pid)
+pid_t
+spawn_parent(pid_t pid)
 {
 	char path[64], text[1024], *p;
 	ssize_t n;
@@ -133,7 +133,7 @@ hand_over(struct child *c, bool starter_lives)
 	pid_t holder = number_in(c->holder), first = number_in(c->first), starter = c->pid;
 	int starter_fd = c->pidfd;
 
-	if (holder <= 1 || parent_of(holder) != getpid() || first <= 1 || parent_of(first) != holder)
+	if (holder <= 1 || spawn_parent(holder) != getpid() || first <= 1 || spawn_parent(first) != holder)
 		return false;
 	c->first_fd = (int)syscall(SYS_pidfd_open, first, 0);
 	c->pid = holder;
@@ -218,7 +218,8 @@ reaped(pid_t pid, int status)
 		return;
 	c = *x;
 	*x = children[--child_count];
-	if (c.undo.n > 0 && (!c.held || WIFSIGNALED(status)))
+	/* A command that stayed to the end and was not killed has removed everything itself. */
+	if (c.undo.n > 0 && (WIFSIGNALED(status) || (c.holder != NULL && !c.held)))
 		undo(&c);
 	if (c.fn != NULL)
 		c.fn(c.arg, plain_status(&c, status));

@@ -42,6 +42,8 @@ bool spawn_undoing(void);
 void spawn_kill(const struct spawned *s, int sig);
 /* "exit status 3", "signal 9 (Killed)". */
 const char *spawn_status(int status, char *buf, size_t n);
+/* Parent of a process, 0 when there is no such process. */
+pid_t spawn_parent(pid_t pid);
 /* Start time of a process, field 22 of its stat; 0 when there is no such process. */
 int64_t spawn_pid_start(pid_t pid);
 /* CPU time of a process and of its children that ended, milliseconds. */
