@@ -196,7 +196,7 @@ format:
 
 MAN1 = cli/at-rund.1
 MAN5 = cli/at-rund.conf.5 schema/at-rund.db.5
-MAN7 = backends/at-rund-walls.7
+MAN7 = backends/at-rund-walls.7 scheduler/at-rund-jobs.7
 MAN8 = backends/gate/at-rund-gate.8 scheduler/at-rund-scheduler.8 fcgi/at-rund.fcgi.8
 
 # Below PREFIX/share, for bash, zsh and fish.

@@ -239,7 +239,7 @@ check 'every room has its README' rooms_have_readme
 check 'every end-to-end test is run' tests_registered
 check 'every config key is in at-rund.conf(5)' keys_in_man
 check 'every column of every view is in at-rund.db(5)' views_in_man
-for page in $(ours '*.1' '*.5' '*.8'); do
+for page in $(ours '*.1' '*.5' '*.7' '*.8'); do
 	check "mandoc: $page" man_page "$page"
 done
 check 'cppcheck' cppcheck_all
