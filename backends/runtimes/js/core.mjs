@@ -15,6 +15,8 @@ const HEAD_BYTES = 12, FRAME_MAX = 256 * 1024, WINDOW = 1024 * 1024;
 const LAST = 1, STAYS = 2;
 /* Small answers are encoded straight into the frame; a string may take three bytes a unit. */
 const SMALL = 16 * 1024;
+/* Turns of the microtask queue in which a stream that has something gives it. */
+const AT_ONCE = 16;
 /* Log lines that the host has not taken yet; more are counted, not kept, so a flood cannot fill the memory. */
 const LOG_BACKLOG = 1024 * 1024, LINE_MAX = 8 * 1024;
 /* A cancelled handler that has not ended by then is answered for, and the runner is told that it goes on. */
@@ -278,11 +280,34 @@ export function serve(at) {
 		throw invalid(`a stream gave ${chunk === null ? "null" : typeof chunk}, not bytes or a string`);
 	};
 
-	/* next() gives {done, value}; stop() frees the source when nobody wants more. */
+	const sendHeadWith = (call, h, bytes) => {
+		const b = at.alloc(2 * HEAD_BYTES + h.length * 3 + bytes.length);
+		const o = HEAD_BYTES + at.put(b, h, HEAD_BYTES);
+		head(b, 0, HEAD, 0, call.id, o - HEAD_BYTES);
+		head(b, o, BODY, 0, call.id, bytes.length);
+		b.set(bytes, o + HEAD_BYTES);
+		call.credit -= bytes.length;
+		return at.write(b.subarray(0, o + HEAD_BYTES + bytes.length));
+	};
+
+	/*
+	 * next() gives {done, value}; stop() frees the source when nobody wants more.  A piece that is there already goes out
+	 * with the head, in one write: the host has one thing to do then, not two.  If none comes at once, the head goes alone.
+	 */
 	const answerStream = async (call, h, next, stop) => {
-		let open = true;
+		let open = true, held = true;
+		const release = () => {
+			if (held && !call.ended)
+				sendText(HEAD, false, call.id, h);
+			held = false;
+		};
+		headTooLong(h);
 		call.stop = stop;
-		sendText(HEAD, false, call.id, headTooLong(h));
+		(async () => {
+			for (let i = 0; i < AT_ONCE && held; i++)
+				await null;
+			release();
+		})();
 		try {
 			for (;;) {
 				const { done, value } = await next();
@@ -292,12 +317,19 @@ export function serve(at) {
 					throw CANCELLED;
 				if (done) {
 					open = false;
+					release();
 					sendBytes(call.id, new Uint8Array(0), 0, 0, end(call));
 					return;
 				}
 				const bytes = asBytes(value);
-				if (bytes.length > 0)
+				if (held && bytes.length > 0 && bytes.length <= SMALL && h.length <= SMALL) {
+					held = false;
+					if (!sendHeadWith(call, h, bytes))
+						await at.drained();
+				} else if (bytes.length > 0) {
+					release();
 					await sendAll(call, bytes, false);
+				}
 				if (call.ended)
 					break;
 			}
