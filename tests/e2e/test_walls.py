@@ -308,9 +308,9 @@ def everything_killed():
         runner.p.stop(signal.SIGKILL, 5)
         runner.start()
         get('alone')
-        left = containers(home)
-        same(len(left), 1, 'containers after the start and a call')
-        check(not left & mine, 'one of before the kill lives', left, mine)
+        check(not containers(home) & mine, 'one of before the kill lives', containers(home), mine)
+        # On a busy machine a start may have come to nothing before; that one is on its way out.
+        until(lambda: len(containers(home)) == 1, 'one container, that of the call')
         same(containers('somebody-else'), {theirs}, "somebody else's container")
         same(runner.stop(), 0)
         until(lambda: not containers(home), 'the last container is removed')
