@@ -186,7 +186,8 @@ const struct command cli_commands[] = {
 	{ "secret revoke", "KEY", 1, 1, "", "remove an old key: what was sealed for it is lost to the runner",
 	    "at-rund secret revoke z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc\n", NULL, cmd_secret_revoke },
 	{ "receipt verify", "[RECEIPT]", 0, 1, "key= url= method= target= body= answer= status= bundle=",
-	    "was this answer really given by that runner?",
+	    "check that an answer was really given by that runner",
+	    "at-rund receipt verify --answer answer < receipt\n"
 	    "curl -sD head -o answer -H 'At-Run-Receipt: 1' https://runner.example.com/bundle/...\n"
 	    "sed -n 's/^at-run-receipt: //Ip' head | at-rund receipt verify --answer answer\n",
 	    "--key KEY        the runner's key for receipts (z6Mk...), as you know it\n"

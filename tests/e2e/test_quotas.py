@@ -35,13 +35,15 @@ def start(**limits):
         for name in ('one', 'two'):
             with open(os.path.join(bundles, name + '.py'), 'w') as f:
                 f.write(CODE)
-        runner = Runner(where, bundles=bundles, sections={'access': {'mode': 'open'}, 'pool': {'max': '4', 'per_bundle': '4'}}).init()
+        runner = Runner(where, bundles=bundles, sections={'access': {'mode': 'open'}, 'pool': {'max': '4', 'per_bundle': '4', 'warm.python': '2'}}).init()
     else:
         runner.stop()
     runner.conf['limits'] = {k: str(v) for k, v in limits.items()}
     runner.write()
     runner.start()
     check(call(runner.url + '/ready').status == 200)
+    # Two calls are to run side by side at once, also where python takes its time to start.
+    until(lambda: runner.sql("SELECT count(*) FROM instance WHERE state = 'blank'")[0][0] >= 2, 'two blanks')
 
 
 def ask(endpoint, bundle='one', headers=None, **kw):
