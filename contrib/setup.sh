@@ -45,7 +45,7 @@ setup_debian() {
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \
 		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
 		    dpkg:python3-croniter \
-		    cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian cmd:crontab=cron cmd:zsh=zsh cmd:fish=fish
+		    cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish
 		;;
 	lint)
 		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck \
@@ -106,7 +106,7 @@ setup_apt() {
 	    install --no-install-recommends "$@" </dev/null >&2 || setup_rc=$?
 	[ -z "$setup_policy" ] || setup_root rm -f "$setup_policy"
 	[ "$setup_rc" -eq 0 ] || setup_die "apt-get could not install: $*"
-	for setup_unit in lighttpd apache2 nginx caddy; do
+	for setup_unit in lighttpd apache2 nginx caddy prometheus; do
 		case " $* " in
 		*" $setup_unit "*)
 			if [ -d /run/systemd/system ]; then

@@ -28,6 +28,7 @@ static const struct route routes[] = {
 	{ "did", ".well-known/did.json", "GET HEAD", false, card_did },
 	{ "health", "health", "GET HEAD", false, card_health },
 	{ "ready", "ready", "GET HEAD", false, card_ready },
+	{ "metrics", "metrics", "GET HEAD", false, metrics_show },
 	{ "home", "", "GET HEAD", false, card_home },
 };
 

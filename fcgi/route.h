@@ -51,6 +51,8 @@ handler_fn invoke_bundle, invoke_xrpc;
 handler_fn job_get, job_cancel, job_list, job_page, job_result;
 /* card.c */
 handler_fn card_home, card_describe, card_did, card_health, card_ready;
+/* metrics.c */
+handler_fn metrics_show;
 
 struct route {
 	const char *name;    /* in the access line */

@@ -348,6 +348,20 @@ front_pulse(struct store *s, struct front_pulse *p, struct err *e)
 	return 0;
 }
 
+int
+front_tally(struct store *s, struct buf *out, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_TALLY, e);
+	int rc;
+
+	if (q == NULL || (rc = store_row(s, q, e)) < 0)
+		return -1;
+	if (rc == 1 && see_text(q, 0) != NULL)
+		buf_str(out, see_text(q, 0));
+	store_done(q);
+	return 0;
+}
+
 static void
 member(struct buf *b, const char *key, const char *value)
 {

@@ -111,6 +111,9 @@ struct front_pulse {
 };
 int front_pulse(struct store *s, struct front_pulse *p, struct err *e);
 
+/* Appends what the scheduler counted, as lines of Prometheus' text format; nothing before its first heartbeat. */
+int front_tally(struct store *s, struct buf *out, struct err *e);
+
 /* The runtimes of the card, in a JSON array text: [{"name","mimeTypes","version","wall","available"}]. */
 int front_runtimes(struct store *s, struct buf *json, struct err *e);
 /* dev.at-run.listJobs: newest first, below `before` (0: from the top), as a JSON array of at most limit. */

@@ -102,6 +102,17 @@ work_run_beat(struct store *s, int64_t run, bool draining, struct err *e)
 }
 
 int
+work_tally(struct store *s, const char *text, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_TALLY, e);
+
+	if (q == NULL)
+		return -1;
+	bind_text(q, WORK_TALLY_TEXT, text);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
 work_syncs(struct store *s, int64_t n, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_SYNCS, e);

@@ -37,6 +37,8 @@ void work_job_clear(struct work_job *j);
 /* --- runs --- */
 int work_run_start(struct store *s, int64_t *run, struct err *e);       /* also ends older runs in the ledger */
 int work_run_beat(struct store *s, int64_t run, bool draining, struct err *e);
+/* What /metrics shows of this run. */
+int work_tally(struct store *s, const char *text, struct err *e);
 /* How often acceptances of this run have waited for the disk. */
 int work_syncs(struct store *s, int64_t n, struct err *e);
 int work_run_end(struct store *s, int64_t run, struct err *e);

@@ -12,6 +12,7 @@
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
 #include "scheduler/instance.h"
+#include "scheduler/tally.h"
 #include "scheduler/receipts.h"
 
 struct job *
@@ -405,6 +406,7 @@ static int
 write_all(struct turn *t, struct store *s, struct err *e)
 {
 	int64_t now = clock_wall_ms();
+	const char *tally;
 	size_t i;
 	int n;
 
@@ -438,7 +440,10 @@ write_all(struct turn *t, struct store *s, struct err *e)
 	}
 	if (!t->beat)
 		return 0;
-	return work_run_beat(s, t->run, t->draining, e) < 0 ? -1 : work_syncs(s, t->syncs, e);
+	tally = tally_take();
+	if (work_run_beat(s, t->run, t->draining, e) < 0 || (tally != NULL && work_tally(s, tally, e) < 0))
+		return -1;
+	return work_syncs(s, t->syncs, e);
 }
 
 /* Is there anything for the ledger?  Light starts are not. */

@@ -174,6 +174,9 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
                                WHERE done_at IS NULL AND state = 'running' LIMIT 10000)),
        (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL);
 
+-- name: front_tally
+SELECT value FROM meta WHERE key = 'tally';
+
 -- name: front_runtimes
 SELECT name, mime_json, version, wall FROM runtime ORDER BY name;
 
@@ -208,6 +211,10 @@ UPDATE run SET seen_at = :now, seen_mono = :mono, draining = :draining WHERE id 
 -- name: work_syncs
 -- How often this run's acceptances waited for the disk: many calls share one when they come together.
 INSERT OR REPLACE INTO meta (key, value) VALUES ('syncs', CAST(:n AS TEXT));
+
+-- name: work_tally
+-- Lines of Prometheus' text format, as /metrics shows them.
+INSERT OR REPLACE INTO meta (key, value) VALUES ('tally', :text);
 
 -- name: work_run_end
 UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;

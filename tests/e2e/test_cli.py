@@ -53,7 +53,7 @@ def helps():
         words = [w for w in line.split('  ')[1].split() if w.islower()]
         one = cli(*words, '--help')
         same(one.returncode, 0, line)
-        check('Examples:\n  at-rund' in one.stdout, one.stdout)
+        check(re.search(r'Examples:\n  .*\n?.*at-rund', one.stdout), one.stdout)
     r = cli('--version')
     check(re.match(r'at-rund \d+\.\d+\.\d+\n.*[Ll]icence', r.stdout), r.stdout)
     same(cli().returncode, 64)
@@ -182,10 +182,10 @@ def starts():
     start_serve()
 
 
-def start_serve():
+def start_serve(more=None):
     global serve
     out = os.path.join(where, 'serve.out')
-    env = clean_env(AT_RUND_HOME=home, HOME=where)
+    env = clean_env(AT_RUND_HOME=home, HOME=where, **(more or {}))
     with open(out, 'w') as f:
         serve = Process([AT_RUND, 'serve', '--dev', '--bundles', bundles, '--port', str(port)], os.path.join(where, 'serve.log'),
                         env=env, cwd=where, stdout=f)
@@ -298,6 +298,50 @@ def sqls():
             shown += os.read(fd, 65536)
     same(os.waitpid(pid, 0)[1], 0)
     check(b'v_failed       What did not end well' in shown and '│ cancel │'.encode() in shown, shown)
+
+
+def metrics():
+    """The text format, line by line; counters that count; nobody gets it unless the operator says so."""
+    base = 'http://127.0.0.1:%d' % port
+    same(call(base + '/metrics').status, 404)
+    serve.stop(seconds=40)
+    start_serve({'AT_RUND_WEB_METRICS': 'loopback'})
+
+    def read():
+        a = call(base + '/metrics')
+        same((a.status, a.header('content-type')), (200, 'text/plain; version=0.0.4; charset=utf-8'), a)
+        for line in a.text.splitlines():
+            check(re.fullmatch(r'# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"\\]*"(,[a-z]+="[^"\\]*")*\})? -?[0-9.]+', line), line)
+        return {k: float(v) for k, v in (x.rsplit(' ', 1) for x in a.text.splitlines() if x[0] != '#')}
+    for _ in range(5):
+        same(call(url(0)).status, 200)
+    found = until(lambda: (lambda m: m if m.get('at_rund_jobs_total{outcome="ok"}') == 5 else None)(read()), 'five jobs', 20)
+    same((found['at_rund_job_seconds_count'], found['at_rund_job_seconds_bucket{le="+Inf"}']), (5, 5))
+    same((found['at_rund_scheduler_running'], found['at_rund_jobs_open{state="running"}']), (1, 0))
+    check(found['at_rund_instances'] >= 1 and found['at_rund_database_bytes{file="main"}'] > 4096, found)
+    same(sum(v for k, v in found.items() if k.startswith('at_rund_job_starts_total')), 5)
+
+
+def scraped():
+    """Debian's Prometheus understands all of it."""
+    top = os.path.join(where, 'prometheus')
+    os.mkdir(top)
+    with open(os.path.join(top, 'p.yml'), 'w') as f:
+        f.write('scrape_configs:\n- job_name: at-rund\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  static_configs:\n'
+                '  - targets: ["127.0.0.1:%d"]\n' % port)
+    listen = free_port()
+    p = Process([program('prometheus'), '--config.file=' + os.path.join(top, 'p.yml'), '--storage.tsdb.path=' + top,
+                 '--web.listen-address=127.0.0.1:%d' % listen], os.path.join(top, 'log'), env=clean_env(HOME=top), cwd=top)
+
+    def ask(query):
+        a = call('http://127.0.0.1:%d/api/v1/query?query=%s' % (listen, urllib.parse.quote(query)))
+        return [float(r['value'][1]) for r in a.json['data']['result']]
+    try:
+        p.ready(lambda: ask('at_rund_jobs_total{outcome="ok"}') == [5.0], 'Prometheus has scraped', 40)
+        same(ask('up{job="at-rund"}'), [1.0])
+        check(0 < ask('histogram_quantile(0.9, at_rund_job_seconds_bucket)')[0] < 60, 'a quantile')
+    finally:
+        p.stop()
 
 
 def terminals():
@@ -461,6 +505,8 @@ if serve is not None:
     t.run('job cancel', cancels)
     t.run('pool warm, status, drain', pools)
     t.run('status, bundle list, version', statuses)
+    t.run('/metrics', metrics)
+    t.run('/metrics, scraped by Prometheus', scraped)
     t.run('sql reads the views and writes nothing', sqls)
     t.run('a terminal gets a table', terminals)
     t.run('what is killed starts again', restarts)

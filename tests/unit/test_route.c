@@ -52,7 +52,8 @@ TEST(every_route_is_found_and_every_wrong_one_refused)
 		{ "GET", "/job", "-", 404 },
 		{ "POST", "/health", "-", 405 },
 		{ "GET", "/health/", "-", 404 },
-		{ "GET", "/metrics", "-", 404 },
+		{ "GET", "/metrics", "metrics", 200 },
+		{ "GET", "/metric", "-", 404 },
 		{ "GET", "/Health", "-", 404 },
 		{ "GET", "/a//b", "-", 400 },
 	};

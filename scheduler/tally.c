@@ -1,0 +1,77 @@
+#include "scheduler/tally.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/buf.h"
+
+/* Upper bounds of the histogram in milliseconds; the last is all. */
+static const int64_t bound_ms[] = { 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000 };
+enum { BOUNDS = sizeof bound_ms / sizeof bound_ms[0] };
+
+static struct {
+	int64_t outcome[OUTCOME_COUNT], start[START_COUNT], bucket[BOUNDS + 1], sum_ms;
+	bool changed;
+	struct buf text;
+} tally = { .changed = true };
+
+void
+tally_end(enum job_outcome outcome, enum job_start start, int64_t ms)
+{
+	int i = 0;
+
+	if (ms < 0)
+		ms = 0;
+	while (i < BOUNDS && ms > bound_ms[i])
+		i++;
+	tally.bucket[i]++;
+	tally.sum_ms += ms;
+	tally.outcome[outcome]++;
+	tally.start[start]++;
+	tally.changed = true;
+}
+
+static void
+head(struct buf *b, const char *name, const char *type, const char *help)
+{
+	buf_fmt(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void
+histogram(struct buf *b)
+{
+	int64_t n = 0;
+
+	head(b, "at_rund_job_seconds", "histogram", "From the acceptance of a job to its end.");
+	for (int i = 0; i <= BOUNDS; i++) {
+		n += tally.bucket[i];
+		if (i < BOUNDS)
+			buf_fmt(b, "at_rund_job_seconds_bucket{le=\"%lld.%03lld\"} %lld\n", (long long)bound_ms[i] / 1000,
+			    (long long)bound_ms[i] % 1000, (long long)n);
+		else
+			buf_fmt(b, "at_rund_job_seconds_bucket{le=\"+Inf\"} %lld\n", (long long)n);
+	}
+	buf_fmt(b, "at_rund_job_seconds_sum %lld.%03lld\nat_rund_job_seconds_count %lld\n", (long long)tally.sum_ms / 1000,
+	    (long long)tally.sum_ms % 1000, (long long)n);
+}
+
+const char *
+tally_take(void)
+{
+	struct buf *b = &tally.text;
+
+	if (!tally.changed)
+		return NULL;
+	tally.changed = false;
+	buf_reset(b);
+	head(b, "at_rund_jobs_total", "counter", "Jobs that ended, since the scheduler started.");
+	for (int i = OUTCOME_NONE + 1; i < OUTCOME_COUNT; i++)
+		buf_fmt(b, "at_rund_jobs_total{outcome=\"%s\"} %lld\n", job_outcome_name((enum job_outcome)i),
+		    (long long)tally.outcome[i]);
+	head(b, "at_rund_job_starts_total", "counter", "The same by the kind of instance that took them.");
+	for (int i = START_NONE; i < START_COUNT; i++)
+		buf_fmt(b, "at_rund_job_starts_total{start=\"%s\"} %lld\n", i == START_NONE ? "none" : job_start_name((enum job_start)i),
+		    (long long)tally.start[i]);
+	histogram(b);
+	return b->data;
+}
