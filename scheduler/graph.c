@@ -164,7 +164,8 @@ lately_clear(struct graph *g)
 
 /* --- reading a set --- */
 
-static fetch_fn on_page;
+static void on_page(void *arg, const struct fetcher_request *r, struct fetcher_answer *a, const struct fetcher_answer *answer,
+    const struct err *why);
 
 static const char *
 authority(const struct set *s, char out[SYNTAX_DID_MAX + 1])
