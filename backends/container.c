@@ -305,6 +305,17 @@ container_fits(const struct conf *c, const struct runtime *r, struct err *e)
 	return 0;
 }
 
+/* Without podman's ten seconds between asking and killing; docker never asks. */
+static void
+add_rm(const struct engine *x, struct conf_list *l)
+{
+	arg(l, "rm", "--force");
+	if (!x->docker) {
+		arg(l, "--ignore", NULL);
+		arg(l, "--time", "0");
+	}
+}
+
 /* What tells the engine how to start one that is ours to watch, to name and to remove. */
 static void
 add_engine(const struct engine *x, const char *dir, const char *name, const char *mark, struct plan *p)
@@ -316,7 +327,7 @@ add_engine(const struct engine *x, const char *dir, const char *name, const char
 	arg(&p->argv, "--name", name);
 	arg_fmt(&p->argv, "--label", mem_fmt(LABEL "=%s", mark));
 	engine_argv(x, &p->undo);
-	arg(&p->undo, "rm", "--force");
+	add_rm(x, &p->undo);
 	parts_add(&p->undo, mem_str(name));
 	if (x->docker) {
 		if (x->runtime != NULL)
@@ -406,6 +417,7 @@ container_sweep(const struct conf *c, struct err *e)
 	struct conf_list words = { NULL, 0 };
 	struct buf out = BUF_INIT, said = BUF_INIT;
 	struct engine x = { 0 };
+	size_t first;
 	int n = -1;
 
 	if (engine_find(c, &x, NULL) != 0) {
@@ -414,12 +426,15 @@ container_sweep(const struct conf *c, struct err *e)
 	}
 	if (engine_run(&x, list, SWEEP_MS, &out, e) != 0)
 		goto out;
-	arg(&words, "rm", "--force");
+	add_rm(&x, &words);
+	first = words.n;
 	for (rest = out.data; rest != NULL && (id = strsep(&rest, "\n")) != NULL;)
 		if (*id != '\0')
 			parts_add(&words, mem_str(id));
-	n = (int)words.n - 2;
-	if (n > 0 && engine_run_list(&x, &words, SWEEP_MS, &said, e) != 0)
+	n = (int)(words.n - first);
+	/* One whose holder was killed may want to be asked twice. */
+	if (n > 0 && engine_run_list(&x, &words, SWEEP_MS, &said, NULL) != 0 &&
+	    engine_run_list(&x, &words, SWEEP_MS, &said, e) != 0)
 		n = -1;
 out:
 	parts_clear(&words);
