@@ -31,6 +31,7 @@ struct log_file {
 };
 
 static sqlite3_vfs *own;
+static _Thread_local bool keep_log;
 
 static struct log_file *
 log_of(sqlite3_file *f)
@@ -117,11 +118,19 @@ log_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 	return rc == SQLITE_OK ? real_of(f)->pMethods->xRead(real_of(f), p, n, at) : rc;
 }
 
+void
+store_vfs_keep_log(bool yes)
+{
+	keep_log = yes;
+}
+
 static int
 log_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
 	int rc = flush(f);
 
+	if (size == 0 && keep_log)
+		return rc;
 	return rc == SQLITE_OK ? real_of(f)->pMethods->xTruncate(real_of(f), size) : rc;
 }
 

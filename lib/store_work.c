@@ -27,6 +27,7 @@
 #include "lib/clock.h"
 #include "lib/err.h"
 #include "lib/store_internal.h"
+#include "lib/store_vfs.h"
 
 #define RESTART_PATIENCE_US 20000 /* readers get this long to leave it */
 #define FREE_PAGES_MAX      4096  /* kept for the next jobs; more go back to the file system */
@@ -913,8 +914,12 @@ work_checkpoint_restart(struct store *helper, int *in_log, int *moved, struct er
 	int64_t patience = helper->patience_us;
 	int rc;
 
+	/* RESTART leaves it to the next writer to begin anew, who has one chance; while writers come without a gap it was seen to
+	 * pass by for as long as they came.  TRUNCATE does so itself, under the write lock. */
 	helper->patience_us = RESTART_PATIENCE_US;
-	rc = sqlite3_wal_checkpoint_v2(helper->db, "main", SQLITE_CHECKPOINT_RESTART, in_log, moved);
+	store_vfs_keep_log(true);
+	rc = sqlite3_wal_checkpoint_v2(helper->db, "main", SQLITE_CHECKPOINT_TRUNCATE, in_log, moved);
+	store_vfs_keep_log(false);
 	helper->patience_us = patience;
 	return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ? 0 : store_fail(helper, rc, "checkpoint", e);
 }

@@ -142,8 +142,8 @@ int work_prune(struct store *s, int64_t sync_before, int64_t job_before, int64_t
 /* Whether the log has grown by pages frames since the last checkpoint, and the safety rule of DESIGN 9 allows one (this
  * connection has committed since the last complete one). */
 bool work_checkpoint_due(const struct store *s, int pages);
-/* Moves the log into the database on a helper's connection: PASSIVE, beside everybody, or RESTART, which holds the write
- * lock, so that the next commit begins the log anew.  in_log, moved: frames, equal when it was complete, -1: nothing done.
+/* Moves the log into the database on a helper's connection: PASSIVE, beside everybody, or with the write lock, after which
+ * the log begins anew.  in_log, moved: frames, equal when it was complete, -1: nothing done.
  * Only when it is due, one at a time; afterwards the asking connection is told with work_checkpoint_took(). */
 int work_checkpoint_passive(struct store *helper, int *in_log, int *moved, struct err *e);
 int work_checkpoint_restart(struct store *helper, int *in_log, int *moved, struct err *e);

@@ -16,7 +16,7 @@
 /* While calls come without a gap, nobody finds a log that is moved whole and begins it anew, and it grows; looking pages up
  * in a long one takes longer.  One of this many times over its size is begun anew under the write lock, after most of the
  * work was done without it. */
-#define RESTART_FACTOR 2
+#define RESTART_FACTOR 8
 
 struct checkpoint {
 	pthread_t thread;
