@@ -15,8 +15,8 @@
  * Hence s->committed, set by our commits and cleared by a complete checkpoint; the last one commits first, because
  * SQLite goes on as PASSIVE when it cannot have the write lock in time.  The work itself, with its waits for the disk, is
  * done on a second connection by a thread of the scheduler's (scheduler/checkpoint.c), one at a time, and only when the
- * first says that it is due; a commit that comes while it runs is not counted, which is on the safe side.  A person's own sqlite3 shell that writes
- * is a second checkpointer and beyond us; the manual says so, and reading (-readonly) does no harm.
+ * first says that it is due; a commit that comes while it runs is not counted, which is on the safe side.  A person's own
+ * sqlite3 shell that writes is a second checkpointer and beyond us; the manual says so, and reading (-readonly) does no harm.
  */
 #include "lib/store_work.h"
 
