@@ -51,6 +51,7 @@ struct account {
 	int proc_fd, tmp_fd; /* inside */
 	int oom_fd;          /* where its own memory cgroup counts what it had to kill; -1: it has none */
 	bool busy;
+	int64_t busy_from;   /* ms of the loop's clock */
 	int64_t cpu_from;    /* ticks at the first look at the calls under way, -1: none yet */
 	struct loop_timer timer;
 };
@@ -303,6 +304,13 @@ account_look(struct account *a)
 	on_look(a);
 }
 
+void
+account_answers(struct account *a)
+{
+	if (a != NULL && a->oom_fd >= 0 && loop_now_ms() > a->busy_from && is_out_of_memory(a))
+		account_look(a);
+}
+
 /* --- the beginning and the end --- */
 
 /* Its path in the hierarchy of the memory controller, allocated; NULL: none. */
@@ -455,6 +463,7 @@ account_busy(struct account *a, bool busy)
 	if (a == NULL || a->busy == busy)
 		return;
 	a->busy = busy;
+	a->busy_from = loop_now_ms();
 	a->cpu_from = -1;
 	/* The look that is due stays due: calls shorter than the interval cost no timer. */
 	if (busy && (a->timer.at == 0 || a->timer.due_ms > loop_now_ms() + BUSY_MS))

@@ -41,6 +41,11 @@ void account_bind(struct account *a, const struct bundle *b);
 void account_busy(struct account *a, bool busy);
 /* CPU time of all that ever ran there, milliseconds. */
 int64_t account_cpu_ms(const struct account *a);
+/*
+ * Before an answer is believed: has the kernel killed one of its processes for want of memory, and the handler gone on without
+ * it?  Then it is over (account_over_fn).  Costs nothing in the first millisecond of a call: so much is not grabbed in one.
+ */
+void account_answers(struct account *a);
 /* Looks now: its end has been seen, and what the kernel has to tell of it is soon gone. */
 void account_look(struct account *a);
 

@@ -517,7 +517,10 @@ take_frames(struct instance *i)
 	while (i->state != INSTANCE_ENDING && at < i->in.len &&
 	    (n = frame_next(i->in.data + at, i->in.len - at, &f, &e)) > 0) {
 		at += (size_t)n;
-		got_frame(i, &f);
+		if (f.last || f.kind == FRAME_HEAD || f.kind == FRAME_ERROR)
+			account_answers(i->account);
+		if (i->state != INSTANCE_ENDING)
+			got_frame(i, &f);
 	}
 	if (n < 0)
 		protocol_error(i, e.text);

@@ -347,6 +347,7 @@ def bombs():
     bomb('late', 'timeoutMs', 'c', 'short-python', 'linger', '60', status=504)
     t.run('%s large-request' % WALL, lambda: told('large-request', call(url('other', 'hello'), 'POST', b'x' * (7 << 20)).text, False))
     if HARD:
+        bomb('memory-at-once', 'limits.memory', 'c', 'yard', 'memory-at-once', '700', status=507)
         bomb('memory', 'memoryMb', 'c', 'small', 'memory', '150', status=507)
         bomb('forks', 'limits.processes', 'c', 'small', 'forks', '40')
         bomb('cpu', 'cpuMs', 'python', 'small', 'cpu', '12', status=504)

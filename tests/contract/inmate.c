@@ -516,6 +516,18 @@ door_memory(const char *mebibytes)
 	return opened("so much memory");
 }
 
+/* Quicker than anybody who looks from time to time: the kernel itself has to say no, or to kill. */
+static int
+door_memory_at_once(const char *mebibytes)
+{
+	size_t n = (size_t)atoi(mebibytes) << 20;
+
+	if (mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) == MAP_FAILED)
+		return refused("map");
+	sleep(3);
+	return opened("so much memory");
+}
+
 static int
 door_descriptors(const char *number)
 {
@@ -629,8 +641,10 @@ static const struct door {
 	{ "device", door_device }, { "disk", door_disk }, { "environments", door_environments }, { "family", door_family },
 	{ "files", door_files }, { "foreign", door_foreign }, { "forks", door_forks },
 	{ "kill-gate", door_kill_gate }, { "linger", door_linger },
-	{ "lock", door_lock }, { "mapped", door_mapped }, { "memory", door_memory }, { "memory-of", door_memory_of },
-	{ "mount", door_mount }, { "mounts", door_mounts }, { "name", door_name }, { "overwrite", door_overwrite }, { "ptrace", door_ptrace },
+	{ "lock", door_lock }, { "mapped", door_mapped }, { "memory", door_memory },
+	{ "memory-at-once", door_memory_at_once }, { "memory-of", door_memory_of },
+	{ "mount", door_mount }, { "mounts", door_mounts }, { "name", door_name }, { "overwrite", door_overwrite },
+	{ "ptrace", door_ptrace },
 	{ "raw", door_raw }, { "read", door_read }, { "setuid", door_setuid }, { "socket", door_socket },
 	{ "syscall", door_syscall }, { "terminal", door_terminal }, { "write", door_write },
 };
