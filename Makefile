@@ -116,7 +116,7 @@ $(B)/tests/fetch_probe: $(call O,tests/e2e/fetch_probe.o $(FETCHER) $(GROUND) $(
 $(B)/tests/cron_probe: $(call O,tests/e2e/cron_probe.o lib/zone.o lib/cron.o lib/err.o lib/mem.o)
 	$(LINK)
 
-$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/bundle_tree.o lib/cid.o \
+$(B)/tests/exits_probe: $(call O,tests/e2e/exits_probe.o scheduler/exits.o scheduler/loop.o scheduler/role.o scheduler/site.o scheduler/spawn.o lib/bundle.o lib/bundle_tree.o lib/cid.o \
     $(WALLS) $(GROUND))
 	$(LINK) $(L_GROUND) $(L_WALLS) -lsodium
 

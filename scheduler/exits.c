@@ -1,8 +1,6 @@
 #include "scheduler/exits.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,7 +12,6 @@
 
 #include "backends/backend.h"
 #include "lib/buf.h"
-#include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/egress.h"
 #include "lib/err.h"
@@ -22,12 +19,10 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "scheduler/egress.h"
-#include "scheduler/loop.h"
+#include "scheduler/role.h"
 #include "scheduler/site.h"
-#include "scheduler/spawn.h"
 
 #define BACKLOG   512
-#define RETRY_MS  500   /* after a death in the first seconds of its life */
 #define FILES     8192  /* descriptors of the process, where the host grants so many */
 #define EVENT_MAX 8192
 #define EVENTS    64    /* read in one turn */
@@ -50,32 +45,12 @@ struct message {
 };
 
 struct exits {
-	const struct conf *conf;
-	const char *program;
+	struct role role;
 	struct exits_events events;
 	void *arg;
-	struct spawned process;
-	int fd;
-	bool writes, stopping;
 	struct exit_of *open;
 	struct message *first, **last; /* what the socket had no room for */
-	int64_t started_ms;
-	struct loop_timer restart;
 };
-
-struct exits *
-exits_new(const struct conf *c, const char *program, const struct exits_events *events, void *arg)
-{
-	struct exits *x = mem_alloc(sizeof *x);
-
-	x->conf = c;
-	x->program = program;
-	x->events = *events;
-	x->arg = arg;
-	x->fd = -1;
-	x->last = &x->first;
-	return x;
-}
 
 static struct exit_of *
 find(const struct exits *x, int64_t instance)
@@ -88,8 +63,6 @@ find(const struct exits *x, int64_t instance)
 }
 
 /* --- to the process --- */
-
-static void on_socket(void *arg, uint32_t events);
 
 static ssize_t
 send_one(int fd, const char *json, int passed)
@@ -130,21 +103,15 @@ drop_first(struct exits *x)
 static void
 flush(struct exits *x)
 {
-	bool waits;
-
-	while (x->fd >= 0 && x->first != NULL) {
-		if (send_one(x->fd, x->first->json, x->first->fd) < 0) {
+	while (x->role.fd >= 0 && x->first != NULL) {
+		if (send_one(x->role.fd, x->first->json, x->first->fd) < 0) {
 			if (errno == EINTR)
 				continue;
 			break; /* full, or gone: then the socket ends and all is told anew */
 		}
 		drop_first(x);
 	}
-	waits = x->first != NULL;
-	if (x->fd >= 0 && x->writes != waits) {
-		x->writes = waits;
-		loop_watch(x->fd, EPOLLIN | (waits ? EPOLLOUT : 0), on_socket, x);
-	}
+	role_waits(&x->role, x->first != NULL);
 }
 
 /* Takes json over. */
@@ -153,7 +120,7 @@ say(struct exits *x, char *json, int fd)
 {
 	struct message *m;
 
-	if (x->fd < 0) {
+	if (x->role.fd < 0) {
 		free(json); /* the next process is told everything anyway */
 		return;
 	}
@@ -258,23 +225,16 @@ take_event(struct exits *x, const char *json, size_t n)
 }
 
 static void
-hang_up(struct exits *x, const char *why)
+on_leaves(void *arg)
 {
-	if (x->fd < 0)
-		return;
-	if (!x->stopping)
-		log_warn("egress ends", "why=%s", log_q(why));
-	loop_forget(x->fd);
-	close(x->fd);
-	x->fd = -1;
-	x->writes = false;
+	struct exits *x = arg;
+
 	while (x->first != NULL)
 		drop_first(x);
-	spawn_kill(&x->process, SIGKILL);
 }
 
 static void
-on_socket(void *arg, uint32_t events)
+on_ready(void *arg, uint32_t events)
 {
 	struct exits *x = arg;
 	char text[EVENT_MAX];
@@ -282,130 +242,62 @@ on_socket(void *arg, uint32_t events)
 
 	if (events & EPOLLOUT)
 		flush(x);
-	for (i = 0; x->fd >= 0 && i < EVENTS; i++) {
-		ssize_t n = recv(x->fd, text, sizeof text, MSG_DONTWAIT | MSG_TRUNC);
+	for (i = 0; x->role.fd >= 0 && i < EVENTS; i++) {
+		ssize_t n = recv(x->role.fd, text, sizeof text, MSG_DONTWAIT | MSG_TRUNC);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0)
-			hang_up(x, "it closed its socket");
+			role_hang_up(&x->role, "it closed its socket");
 		else if (n > (ssize_t)sizeof text || !take_event(x, text, (size_t)n))
-			hang_up(x, "its message is none");
+			role_hang_up(&x->role, "its message is none");
 	}
 }
 
 /* --- the process --- */
 
 static void
-list_add(struct conf_list *l, const char *s)
-{
-	l->item = mem_grow(l->item, (l->n + 1) * sizeof *l->item);
-	l->item[l->n++] = mem_str(s);
-}
-
-/* It reads what name look-ups need and its config; it writes nothing, and does not see the home. */
-static void
-close_files(const struct exits *x, struct plan *p)
-{
-	static const char *const paths[] = { "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/NetworkManager",
-		"/run/resolvconf", "/dev/urandom", "/dev/null", "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf",
-		"/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services", "/etc/ld.so.cache", "/etc/localtime" };
-	size_t i;
-
-	p->landlock = true;
-	for (i = 0; i < sizeof paths / sizeof paths[0]; i++)
-		list_add(&p->read_only, paths[i]);
-	/* resolv.conf is replaced, not rewritten, when the network changes: only its directory keeps it in reach. */
-	if (strncmp(x->conf->home, "/etc/", 5) != 0)
-		list_add(&p->read_only, "/etc");
-	list_add(&p->read_only, x->program);
-	if (x->conf->file != NULL)
-		list_add(&p->read_only, x->conf->file);
-}
-
-static void
-make_plan(const struct exits *x, struct plan *p)
+add_limits(const struct role *r, struct plan *p)
 {
 	struct rlimit files = { FILES, FILES };
 
-	memset(p, 0, sizeof *p);
-	list_add(&p->argv, x->program);
-	list_add(&p->argv, "--role");
-	list_add(&p->argv, "egress");
-	list_add(&p->argv, "--home");
-	list_add(&p->argv, x->conf->home);
-	if (x->conf->file != NULL) {
-		list_add(&p->argv, "--config");
-		list_add(&p->argv, x->conf->file);
-	}
-	if (x->conf->dev)
-		list_add(&p->argv, "--dev");
-	list_add(&p->env, "PATH=/usr/local/bin:/usr/bin:/bin");
-	list_add(&p->env, "LANG=C.UTF-8");
-	p->cwd = mem_str("/");
 	getrlimit(RLIMIT_NOFILE, &files);
-	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_CORE, 0 };
 	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_FSIZE, 0 };
 	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_NOFILE, files.rlim_max < FILES ? files.rlim_max : FILES };
 #ifndef __SANITIZE_ADDRESS__
 	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_AS, (uint64_t)512 * 1024 * 1024 };
 #endif
-	close_files(x, p);
+	role_close_files(r, p);
 }
 
 static void
-on_restart(void *arg)
+on_began(void *arg)
 {
 	struct exits *x = arg;
-	struct err e = ERR_INIT;
+	const struct exit_of *o;
 
-	if (!x->stopping && x->process.pid == 0 && exits_start(x, &e) != 0) {
-		log_error("egress does not start", "why=%s", log_q(e.text));
-		loop_after(&x->restart, RETRY_MS, on_restart, x);
-	}
+	for (o = x->open; o != NULL; o = o->next)
+		say_all(x, o);
 }
 
-static void
-on_end(void *arg, int status)
+struct exits *
+exits_new(const struct conf *c, const char *program, const struct exits_events *events, void *arg)
 {
-	struct exits *x = arg;
-	char how[80];
+	static const struct role_kind kind = { .name = "egress", .stays = true, .packets = true, .plan = add_limits,
+		.began = on_began, .ready = on_ready, .leaves = on_leaves };
+	struct exits *x = mem_alloc(sizeof *x);
 
-	x->process.pid = 0;
-	if (x->stopping)
-		return;
-	log_warn("egress ended", "how=%s", log_q(spawn_status(status, how, sizeof how)));
-	hang_up(x, "its process ended");
-	if (clock_mono_ms() - x->started_ms > 5000)
-		on_restart(x);
-	else
-		loop_after(&x->restart, RETRY_MS, on_restart, x);
+	role_init(&x->role, &kind, c, program, x);
+	x->events = *events;
+	x->arg = arg;
+	x->last = &x->first;
+	return x;
 }
 
 int
 exits_start(struct exits *x, struct err *e)
 {
-	const struct exit_of *o;
-	struct plan plan;
-	int pair[2], rc;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-		return err_errno(e, "socketpair");
-	make_plan(x, &plan);
-	rc = spawn_start(&plan, pair[1], false, on_end, x, &x->process, e);
-	plan_clear(&plan);
-	close(pair[1]);
-	if (rc != 0) {
-		close(pair[0]);
-		return -1;
-	}
-	x->fd = pair[0];
-	x->started_ms = clock_mono_ms();
-	loop_watch(x->fd, EPOLLIN, on_socket, x);
-	log_info("egress started", "pid=%d", (int)x->process.pid);
-	for (o = x->open; o != NULL; o = o->next)
-		say_all(x, o);
-	return 0;
+	return role_start(&x->role, e);
 }
 
 /* --- instances --- */
@@ -503,15 +395,13 @@ exits_drop(struct exits *x, int64_t instance)
 void
 exits_stop(struct exits *x)
 {
-	x->stopping = true;
-	loop_stop(&x->restart);
-	hang_up(x, "the end");
+	role_stop(&x->role);
 }
 
 bool
 exits_gone(const struct exits *x)
 {
-	return x->process.pid == 0;
+	return role_gone(&x->role);
 }
 
 void

@@ -1,28 +1,17 @@
 #include "scheduler/fetch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "backends/backend.h"
 #include "lib/buf.h"
 #include "lib/clock.h"
-#include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/loop.h"
-#include "scheduler/spawn.h"
+#include "scheduler/role.h"
 
-#define READ_ROOM   65536
-#define RETRY_MS    500     /* after a death in the first seconds of its life */
 #define ASKS_MAX    3       /* a question that killed the fetcher twice is not asked a fourth time */
 #define LATE_MS     3000    /* the fetcher keeps its own deadlines; this is for one that hangs */
 
@@ -48,30 +37,11 @@ text_of(struct fetcher_request *r, int i)
 }
 
 struct fetch {
-	const struct conf *conf;
-	const char *program;
-	struct spawned process;
-	int fd;
-	bool writes, stopping;
-	struct buf in, out;
+	struct role role;
 	struct question *open;
 	uint64_t last_id;
-	int64_t started_ms;
-	struct loop_timer restart, late;
+	struct loop_timer late;
 };
-
-static void question_free(struct question *q);
-
-struct fetch *
-fetch_new(const struct conf *c, const char *program)
-{
-	struct fetch *f = mem_alloc(sizeof *f);
-
-	f->conf = c;
-	f->program = program;
-	f->fd = -1;
-	return f;
-}
 
 static void
 question_free(struct question *q)
@@ -103,43 +73,7 @@ give_up(struct question *q, const struct err *why)
 	question_free(q);
 }
 
-/* --- the socket --- */
-
-static void on_socket(void *arg, uint32_t events);
-
-static void
-flush(struct fetch *f)
-{
-	while (f->fd >= 0 && f->out.len > 0) {
-		ssize_t n = send(f->fd, f->out.data, f->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		buf_drop(&f->out, (size_t)n);
-	}
-	if (f->fd >= 0 && f->writes != (f->out.len > 0)) {
-		f->writes = f->out.len > 0;
-		loop_watch(f->fd, EPOLLIN | (f->writes ? EPOLLOUT : 0), on_socket, f);
-	}
-}
-
-static void
-hang_up(struct fetch *f, const char *why)
-{
-	if (f->fd < 0)
-		return;
-	if (!f->stopping)
-		log_warn("fetcher ends", "why=%s", log_q(why));
-	loop_forget(f->fd);
-	close(f->fd);
-	f->fd = -1;
-	buf_clear(&f->in);
-	buf_clear(&f->out);
-	f->writes = false;
-	spawn_kill(&f->process, SIGKILL);
-}
+/* --- the process --- */
 
 /* An answer that is none ends the fetcher, and the question is answered: it may be the one that confuses it. */
 static int
@@ -164,47 +98,24 @@ take_answer(struct fetch *f, const char *json, size_t n)
 	return rc;
 }
 
-static void
-take_messages(struct fetch *f)
+static int
+on_heard(void *arg, struct err *e)
 {
-	struct err e = ERR_INIT;
+	struct fetch *f = arg;
+	struct buf *in = &f->role.in;
 	const char *json;
 	size_t at = 0, json_n;
 	long n = 0;
 
-	while (f->fd >= 0 && (n = fetcher_message_next(f->in.data + at, f->in.len - at, &json, &json_n, &e)) > 0) {
+	while (f->role.fd >= 0 && (n = fetcher_message_next(in->data + at, in->len - at, &json, &json_n, e)) > 0) {
 		at += (size_t)n;
-		if (take_answer(f, json, json_n) != 0) {
-			hang_up(f, "its answer is none");
-			return;
-		}
+		if (take_answer(f, json, json_n) != 0)
+			return err_set(e, ERR_REMOTE, "its answer is none");
 	}
-	if (n < 0)
-		hang_up(f, e.text);
-	else if (f->fd >= 0)
-		buf_drop(&f->in, at);
+	if (n == 0 && f->role.fd >= 0)
+		buf_drop(in, at);
+	return n < 0 ? -1 : 0;
 }
-
-static void
-on_socket(void *arg, uint32_t events)
-{
-	struct fetch *f = arg;
-	ssize_t n;
-
-	if (events & EPOLLOUT)
-		flush(f);
-	if (f->fd < 0 || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		return;
-	n = read(f->fd, buf_room(&f->in, READ_ROOM), READ_ROOM);
-	if (n > 0) {
-		f->in.len += (size_t)n;
-		take_messages(f);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		hang_up(f, "it closed its socket");
-	}
-}
-
-/* --- the process --- */
 
 static void
 ask(struct fetch *f, struct question *q)
@@ -213,85 +124,16 @@ ask(struct fetch *f, struct question *q)
 
 	q->r.deadline_ms = left > 1 ? left : 1;
 	q->asked++;
-	fetcher_request_add(&f->out, &q->r);
+	fetcher_request_add(&f->role.out, &q->r);
 }
 
 static void
-on_restart(void *arg)
+on_began(void *arg)
 {
 	struct fetch *f = arg;
-	struct err e = ERR_INIT;
-
-	if (!f->stopping && f->process.pid == 0 && fetch_start(f, &e) != 0) {
-		log_error("fetcher does not start", "why=%s", log_q(e.text));
-		loop_after(&f->restart, RETRY_MS, on_restart, f);
-	}
-}
-
-static void
-on_exit_of(void *arg, int status)
-{
-	struct fetch *f = arg;
-	char how[80];
-
-	f->process.pid = 0;
-	if (f->stopping)
-		return;
-	log_warn("fetcher ended", "how=%s", log_q(spawn_status(status, how, sizeof how)));
-	hang_up(f, "its process ended");
-	if (clock_mono_ms() - f->started_ms > 5000)
-		on_restart(f);
-	else
-		loop_after(&f->restart, RETRY_MS, on_restart, f);
-}
-
-static void
-make_plan(const struct fetch *f, struct plan *p)
-{
-	const char *argv[] = { f->program, "--role", "fetcher", "--home", f->conf->home, NULL, NULL, NULL, NULL };
-	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8" };
-	size_t n = 5, i;
-
-	if (f->conf->file != NULL) {
-		argv[n++] = "--config";
-		argv[n++] = f->conf->file;
-	}
-	if (f->conf->dev)
-		argv[n++] = "--dev";
-	memset(p, 0, sizeof *p);
-	p->argv.item = mem_array(n, sizeof(char *));
-	for (i = 0; i < n; i++)
-		p->argv.item[p->argv.n++] = mem_str(argv[i]);
-	p->env.item = mem_array(2, sizeof(char *));
-	for (i = 0; i < 2; i++)
-		p->env.item[p->env.n++] = mem_str(env[i]);
-	p->cwd = mem_str("/");
-	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_CORE, 0 };
-}
-
-int
-fetch_start(struct fetch *f, struct err *e)
-{
 	struct err why = ERR_INIT;
 	struct question **p, *q;
-	struct plan plan;
-	int pair[2], rc;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-		return err_errno(e, "socketpair");
-	fcntl(pair[1], F_SETFL, 0); /* the role's end blocks: it may poll as it likes */
-	make_plan(f, &plan);
-	rc = spawn_start(&plan, pair[1], false, on_exit_of, f, &f->process, e);
-	plan_clear(&plan);
-	close(pair[1]);
-	if (rc != 0) {
-		close(pair[0]);
-		return -1;
-	}
-	f->fd = pair[0];
-	f->started_ms = clock_mono_ms();
-	loop_watch(f->fd, EPOLLIN, on_socket, f);
-	log_info("fetcher started", "pid=%d", (int)f->process.pid);
 	for (p = &f->open; *p != NULL;) {
 		q = *p;
 		if (q->asked < ASKS_MAX) {
@@ -303,8 +145,23 @@ fetch_start(struct fetch *f, struct err *e)
 		err_set(&why, ERR_REMOTE, "the fetcher died %d times over this question", q->asked);
 		give_up(q, &why);
 	}
-	flush(f);
-	return 0;
+	role_flush(&f->role);
+}
+
+struct fetch *
+fetch_new(const struct conf *c, const char *program)
+{
+	static const struct role_kind kind = { .name = "fetcher", .stays = true, .began = on_began, .heard = on_heard };
+	struct fetch *f = mem_alloc(sizeof *f);
+
+	role_init(&f->role, &kind, c, program, f);
+	return f;
+}
+
+int
+fetch_start(struct fetch *f, struct err *e)
+{
+	return role_start(&f->role, e);
 }
 
 /* Questions whose time is over although the fetcher should have said so. */
@@ -374,9 +231,9 @@ fetch_ask(struct fetch *f, const struct fetcher_request *r, int64_t timeout_ms, 
 	f->open = q;
 	if (f->late.at == 0)
 		loop_after(&f->late, 1000, on_late, f);
-	if (f->fd >= 0) {
+	if (f->role.fd >= 0) {
 		ask(f, q);
-		flush(f);
+		role_flush(&f->role);
 	}
 }
 
@@ -394,10 +251,8 @@ fetch_open(const struct fetch *f)
 void
 fetch_stop(struct fetch *f)
 {
-	f->stopping = true;
-	loop_stop(&f->restart);
+	role_stop(&f->role);
 	loop_stop(&f->late);
-	hang_up(f, "the end");
 	while (f->open != NULL)
 		question_free(question_take(f, f->open->r.id));
 }
@@ -405,7 +260,7 @@ fetch_stop(struct fetch *f)
 bool
 fetch_gone(const struct fetch *f)
 {
-	return f->process.pid == 0;
+	return role_gone(&f->role);
 }
 
 void

@@ -1,29 +1,19 @@
 #include "scheduler/keep.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "backends/backend.h"
 #include "lib/buf.h"
-#include "lib/clock.h"
-#include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/secret.h"
 #include "scheduler/keeper.h"
 #include "scheduler/loop.h"
-#include "scheduler/spawn.h"
+#include "scheduler/role.h"
 
-#define READ_ROOM   65536
 #define IDLE_MS     5000  /* without a question: the process goes, and the keys with it */
 #define LATE_MS     5000  /* it answers within a millisecond; this is for one that hangs */
 #define ASKS_MAX    2     /* a question that killed the keeper once is asked once more */
@@ -39,33 +29,16 @@ struct question {
 };
 
 struct keep {
-	const struct conf *conf;
-	const char *program;
+	struct role role;
 	const struct keep_events *events;
 	void *arg;
-	struct spawned process;
-	int fd;
-	bool writes, stopping, again;
-	struct buf in, out;
+	bool again;
 	struct question *open;
 	uint64_t last_id;
 	int64_t refused_until_ms;
 	struct err refusal; /* why it has no keys */
 	struct loop_timer tick;
 };
-
-struct keep *
-keep_new(const struct conf *c, const char *program, const struct keep_events *events, void *arg)
-{
-	struct keep *k = mem_alloc(sizeof *k);
-
-	k->conf = c;
-	k->program = program;
-	k->events = events;
-	k->arg = arg;
-	k->fd = -1;
-	return k;
-}
 
 /* --- questions --- */
 
@@ -112,42 +85,7 @@ answer_all(struct keep *k, const struct err *why)
 		answer(k, question_take(k, k->open->id), NULL, why);
 }
 
-/* --- the socket --- */
-
-static void on_socket(void *arg, uint32_t events);
-
-static void
-flush(struct keep *k)
-{
-	while (k->fd >= 0 && k->out.len > 0) {
-		ssize_t n = send(k->fd, k->out.data, k->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		buf_drop(&k->out, (size_t)n);
-	}
-	if (k->fd >= 0 && k->writes != (k->out.len > 0)) {
-		k->writes = k->out.len > 0;
-		loop_watch(k->fd, EPOLLIN | (k->writes ? EPOLLOUT : 0), on_socket, k);
-	}
-}
-
-static void
-hang_up(struct keep *k)
-{
-	if (k->fd < 0)
-		return;
-	loop_forget(k->fd);
-	close(k->fd);
-	k->fd = -1;
-	secret_wipe(k->in.data, k->in.room);
-	buf_clear(&k->in);
-	buf_clear(&k->out);
-	k->writes = false;
-	spawn_kill(&k->process, SIGKILL);
-}
+/* --- the process --- */
 
 static void
 refuse(struct keep *k, const struct err *why)
@@ -203,53 +141,35 @@ take_answer(struct keep *k, const char *message, size_t n)
 	return 0;
 }
 
-static void
-take_messages(struct keep *k)
+static int
+on_heard(void *arg, struct err *e)
 {
-	struct err e = ERR_INIT;
+	struct keep *k = arg;
+	struct buf *in = &k->role.in;
 	const char *message;
 	size_t at = 0, message_n;
 	long n = 0;
 
-	while (k->fd >= 0 &&
-	    (n = keeper_message_next(k->in.data + at, k->in.len - at, &message, &message_n, &e)) > 0) {
+	while (k->role.fd >= 0 && (n = keeper_message_next(in->data + at, in->len - at, &message, &message_n, e)) > 0) {
 		if (take_answer(k, message, message_n) != 0)
-			n = -1;
-		if (k->fd < 0)
-			return;
-		secret_wipe(k->in.data + at, (size_t)(n > 0 ? n : 0));
-		if (n < 0)
-			break;
+			return err_set(e, ERR_INTERNAL, "its answer is none");
+		if (k->role.fd < 0)
+			return 0;
+		secret_wipe(in->data + at, (size_t)n);
 		at += (size_t)n;
 	}
-	if (n < 0)
-		hang_up(k);
-	else if (k->fd >= 0)
-		buf_drop(&k->in, at);
+	if (n == 0 && k->role.fd >= 0)
+		buf_drop(in, at);
+	return n < 0 ? -1 : 0;
 }
 
 static void
-on_socket(void *arg, uint32_t events)
+on_leaves(void *arg)
 {
 	struct keep *k = arg;
-	ssize_t n;
 
-	if (events & EPOLLOUT)
-		flush(k);
-	if (k->fd < 0 || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		return;
-	n = read(k->fd, buf_room(&k->in, READ_ROOM), READ_ROOM);
-	if (n > 0) {
-		k->in.len += (size_t)n;
-		take_messages(k);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		hang_up(k);
-	}
+	secret_wipe(k->role.in.data, k->role.in.room);
 }
-
-/* --- the process --- */
-
-static int start(struct keep *k, struct err *e);
 
 static void
 start_again(struct keep *k)
@@ -257,22 +177,18 @@ start_again(struct keep *k)
 	struct err e = ERR_INIT;
 
 	k->again = false;
-	if (start(k, &e) == 0)
+	if (role_start(&k->role, &e) == 0)
 		return;
 	log_error("keeper does not start", "why=%s", log_q(e.text));
 	refuse(k, &e);
 }
 
 static void
-on_exit_of(void *arg, int status)
+on_ended(void *arg, int status)
 {
 	struct keep *k = arg;
 	char how[80];
 
-	k->process.pid = 0;
-	hang_up(k);
-	if (k->stopping)
-		return;
 	log_debug("keeper ended", "how=%s", log_q(spawn_status(status, how, sizeof how)));
 	if (k->open != NULL || k->again)
 		start_again(k);
@@ -293,10 +209,10 @@ on_tick(void *arg)
 		;
 	if (q != NULL) {
 		err_named(&why, ERR_INTERNAL, "KeeperTimeout", "the keeper of the keys did not answer within %d s", LATE_MS / 1000);
-		hang_up(k);
+		role_hang_up(&k->role, NULL);
 		answer_all(k, &why);
 	}
-	if (k->process.pid != 0)
+	if (!role_gone(&k->role))
 		watch(k);
 }
 
@@ -306,7 +222,7 @@ on_idle(void *arg)
 	struct keep *k = arg;
 
 	if (k->open == NULL)
-		hang_up(k);
+		role_hang_up(&k->role, NULL);
 	else
 		watch(k);
 }
@@ -322,66 +238,19 @@ watch(struct keep *k)
 }
 
 static void
-add(char ***list, size_t *n, char *text)
-{
-	*list = mem_grow(*list, (*n + 1) * sizeof **list);
-	(*list)[(*n)++] = text;
-}
-
-static void
-make_plan(const struct keep *k, struct plan *p)
-{
-	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-
-	memset(p, 0, sizeof *p);
-	add(&p->argv.item, &p->argv.n, mem_str(k->program));
-	add(&p->argv.item, &p->argv.n, mem_str("--role"));
-	add(&p->argv.item, &p->argv.n, mem_str("keeper"));
-	add(&p->argv.item, &p->argv.n, mem_str("--home"));
-	add(&p->argv.item, &p->argv.n, mem_str(k->conf->home));
-	if (k->conf->file != NULL) {
-		add(&p->argv.item, &p->argv.n, mem_str("--config"));
-		add(&p->argv.item, &p->argv.n, mem_str(k->conf->file));
-	}
-	if (k->conf->dev)
-		add(&p->argv.item, &p->argv.n, mem_str("--dev"));
-	add(&p->env.item, &p->env.n, mem_str("PATH=/usr/bin:/bin"));
-	add(&p->env.item, &p->env.n, mem_str("LANG=C.UTF-8"));
-	if (credentials != NULL)
-		add(&p->env.item, &p->env.n, mem_fmt("CREDENTIALS_DIRECTORY=%s", credentials));
-	p->cwd = mem_str("/");
-	p->limit[p->limits++] = (struct plan_limit){ RLIMIT_CORE, 0 };
-}
-
-static void
 ask(struct keep *k, struct question *q)
 {
 	q->asked++;
-	buf_add(&k->out, q->message.data, q->message.len);
+	buf_add(&k->role.out, q->message.data, q->message.len);
 }
 
-static int
-start(struct keep *k, struct err *e)
+static void
+on_began(void *arg)
 {
+	struct keep *k = arg;
 	struct err why = ERR_INIT;
 	struct question **p, *q;
-	struct plan plan;
-	int pair[2], rc;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-		return err_errno(e, "socketpair");
-	fcntl(pair[1], F_SETFL, 0);
-	make_plan(k, &plan);
-	rc = spawn_start(&plan, pair[1], false, on_exit_of, k, &k->process, e);
-	plan_clear(&plan);
-	close(pair[1]);
-	if (rc != 0) {
-		close(pair[0]);
-		return -1;
-	}
-	k->fd = pair[0];
-	loop_watch(k->fd, EPOLLIN, on_socket, k);
-	log_debug("keeper started", "pid=%d", (int)k->process.pid);
 	for (p = &k->open; *p != NULL;) {
 		q = *p;
 		if (q->asked < ASKS_MAX) {
@@ -394,19 +263,32 @@ start(struct keep *k, struct err *e)
 		answer(k, q, NULL, &why);
 		p = &k->open; /* whoever was told may have asked again */
 	}
-	flush(k);
+	role_flush(&k->role);
 	watch(k);
-	return 0;
+}
+
+struct keep *
+keep_new(const struct conf *c, const char *program, const struct keep_events *events, void *arg)
+{
+	static const char *const env[] = { "CREDENTIALS_DIRECTORY", NULL };
+	static const struct role_kind kind = { .name = "keeper", .env = env, .began = on_began, .heard = on_heard,
+		.leaves = on_leaves, .ended = on_ended };
+	struct keep *k = mem_alloc(sizeof *k);
+
+	role_init(&k->role, &kind, c, program, k);
+	k->events = events;
+	k->arg = arg;
+	return k;
 }
 
 /* A process that is ending is started again when it was reaped. */
 static void
 wake(struct keep *k)
 {
-	if (k->process.pid != 0 && k->fd < 0)
-		k->again = true;
-	else if (k->process.pid == 0)
+	if (role_gone(&k->role))
 		start_again(k);
+	else if (k->role.fd < 0)
+		k->again = true;
 	else
 		watch(k);
 }
@@ -422,10 +304,10 @@ keep_forget(struct keep *k)
 {
 	k->refused_until_ms = 0;
 	k->again = true;
-	if (k->process.pid == 0)
+	if (role_gone(&k->role))
 		start_again(k);
 	else
-		hang_up(k);
+		role_hang_up(&k->role, NULL);
 }
 
 static void
@@ -439,9 +321,9 @@ put(struct keep *k, struct question *q)
 	}
 	q->next = k->open;
 	k->open = q;
-	if (k->fd >= 0) {
+	if (k->role.fd >= 0) {
 		ask(k, q);
-		flush(k);
+		role_flush(&k->role);
 	}
 	wake(k);
 }
@@ -479,9 +361,8 @@ keep_sign(struct keep *k, int64_t who, const struct receipt *r)
 void
 keep_stop(struct keep *k)
 {
-	k->stopping = true;
 	loop_stop(&k->tick);
-	hang_up(k);
+	role_stop(&k->role);
 	while (k->open != NULL)
 		question_free(question_take(k, k->open->id));
 }
@@ -489,7 +370,7 @@ keep_stop(struct keep *k)
 bool
 keep_gone(const struct keep *k)
 {
-	return k->process.pid == 0;
+	return role_gone(&k->role);
 }
 
 void
