@@ -64,6 +64,7 @@
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
 #include "scheduler/spawn.h"
+#include "scheduler/traffic.h"
 #include "scheduler/vault.h"
 
 #define TICK_MS         1000   /* the slow poll: data never depends on bells */
@@ -228,6 +229,8 @@ keep_house(void)
 	if (n > 0) /* more is old, but nobody is to wait for it */
 		loop_after(&shop.house, HOUSE_MS, on_house, NULL);
 	if (n >= 0 && work_usage_prune(shop.s.store, (now - USAGE_KEPT_MS) / 86400000, &e) != 0)
+		n = -1;
+	if (n >= 0 && traffic_prune(shop.s.store, now, &e) != 0)
 		n = -1;
 	if (n >= 0 && work_token_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
 		n = -1;
@@ -587,6 +590,8 @@ dispatch_close(void)
 		instance_stop(shop.pool.item[i].instance, "the scheduler stops");
 	if (shop.exits != NULL)
 		exits_stop(shop.exits);
+	traffic_last();
+	shop.turn.beat = true;
 	loop_after(&patience, 3000, on_give_up, NULL);
 	loop_run(all_gone, NULL, NULL);
 	loop_stop(&patience);
@@ -617,6 +622,7 @@ dispatch_close(void)
 	pool_clear(&shop.pool);
 	turn_clear(&shop.turn);
 	ration_free(shop.ration);
+	traffic_clear();
 	catalog_free(shop.catalog);
 	for (i = 0; i < shop.warm.n; i++) {
 		free(shop.warm.item[i].key);

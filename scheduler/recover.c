@@ -25,6 +25,7 @@
 #include "lib/store.h"
 #include "lib/store_work.h"
 #include "scheduler/spawn.h"
+#include "scheduler/traffic.h"
 
 #define DYING_MS    2000
 #define WALLS_KNOWN 8
@@ -226,6 +227,7 @@ recover_jobs(struct store *s, int64_t run, struct err *e)
 		store_rollback(s);
 		return -1;
 	}
+	traffic_more(OUTCOME_LOST, settled, clock_wall_ms());
 	if (settled > 0 || again > 0)
 		log_warn("jobs of an earlier run", "lost=%lld again=%lld", (long long)settled, (long long)again);
 	return 0;

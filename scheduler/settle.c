@@ -26,6 +26,7 @@
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
 #include "scheduler/tally.h"
+#include "scheduler/traffic.h"
 
 #define RECORD_MS 100 /* a call that runs longer stands in the ledger as running */
 
@@ -194,8 +195,10 @@ log_end(const struct job *j)
 {
 	int64_t now = clock_wall_ms();
 
-	if (!j->void_)
+	if (!j->void_) {
 		tally_end(j->outcome, j->start, now - j->w.created_at);
+		traffic_end(j, now - j->w.created_at, now);
+	}
 	if (j->void_ || j->outcome == OUTCOME_NONE)
 		log_warn("job was settled by another", "job=%s", id_of(j));
 	else if (j->outcome == OUTCOME_OK)

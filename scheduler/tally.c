@@ -4,13 +4,10 @@
 #include <stddef.h>
 
 #include "lib/buf.h"
-
-/* Upper bounds of the histogram in milliseconds; the last is all. */
-static const int64_t bound_ms[] = { 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000 };
-enum { BOUNDS = sizeof bound_ms / sizeof bound_ms[0] };
+#include "lib/store_traffic.h"
 
 static struct {
-	int64_t outcome[OUTCOME_COUNT], start[START_COUNT], bucket[BOUNDS + 1], sum_ms;
+	int64_t outcome[OUTCOME_COUNT], start[START_COUNT], bucket[TRAFFIC_BOUNDS + 1], sum_ms; /* the last bucket is all */
 	bool changed;
 	struct buf text;
 } tally = { .changed = true };
@@ -22,7 +19,7 @@ tally_end(enum job_outcome outcome, enum job_start start, int64_t ms)
 
 	if (ms < 0)
 		ms = 0;
-	while (i < BOUNDS && ms > bound_ms[i])
+	while (i < TRAFFIC_BOUNDS && ms > traffic_bound_ms[i])
 		i++;
 	tally.bucket[i]++;
 	tally.sum_ms += ms;
@@ -43,11 +40,11 @@ histogram(struct buf *b)
 	int64_t n = 0;
 
 	head(b, "at_rund_job_seconds", "histogram", "From the acceptance of a job to its end.");
-	for (int i = 0; i <= BOUNDS; i++) {
+	for (int i = 0; i <= TRAFFIC_BOUNDS; i++) {
 		n += tally.bucket[i];
-		if (i < BOUNDS)
-			buf_fmt(b, "at_rund_job_seconds_bucket{le=\"%lld.%03lld\"} %lld\n", (long long)bound_ms[i] / 1000,
-			    (long long)bound_ms[i] % 1000, (long long)n);
+		if (i < TRAFFIC_BOUNDS)
+			buf_fmt(b, "at_rund_job_seconds_bucket{le=\"%lld.%03lld\"} %lld\n", (long long)traffic_bound_ms[i] / 1000,
+			    (long long)traffic_bound_ms[i] % 1000, (long long)n);
 		else
 			buf_fmt(b, "at_rund_job_seconds_bucket{le=\"+Inf\"} %lld\n", (long long)n);
 	}

@@ -12,8 +12,9 @@
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
 #include "scheduler/instance.h"
-#include "scheduler/tally.h"
 #include "scheduler/receipts.h"
+#include "scheduler/tally.h"
+#include "scheduler/traffic.h"
 
 struct job *
 turn_job_new(struct work_job *w)
@@ -441,7 +442,8 @@ write_all(struct turn *t, struct store *s, struct err *e)
 	if (!t->beat)
 		return 0;
 	tally = tally_take();
-	if (work_run_beat(s, t->run, t->draining, e) < 0 || (tally != NULL && work_tally(s, tally, e) < 0))
+	if (work_run_beat(s, t->run, t->draining, e) < 0 || (tally != NULL && work_tally(s, tally, e) < 0) ||
+	    traffic_write(s, e) != 0)
 		return -1;
 	return work_syncs(s, t->syncs, e);
 }
@@ -471,6 +473,8 @@ turn_write(struct turn *t, struct store *s, bool durable, struct err *e)
 		store_rollback(s);
 		return -1;
 	}
+	if (t->beat)
+		traffic_written();
 	return 0;
 }
 

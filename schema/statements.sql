@@ -512,6 +512,44 @@ SELECT caller, client FROM job INDEXED BY job_open WHERE done_at IS NULL AND sta
 -- name: work_prune_usage
 DELETE FROM usage WHERE day < :day;
 
+-- name: work_traffic_add
+INSERT INTO traffic (at, ok, error, timeout, memory, output, killed, refused, lost, expired, cancelled, unstarted, warm, blank,
+                     cold, waited, sum_ms, ms_1, ms_2, ms_5, ms_10, ms_25, ms_50, ms_100, ms_250, ms_500, ms_1000, ms_2500,
+                     ms_5000, ms_10000, ms_30000)
+VALUES (:at, :ok, :error, :timeout, :memory, :output, :killed, :refused, :lost, :expired, :cancelled, :unstarted, :warm, :blank,
+        :cold, :waited, :sum_ms, :ms_1, :ms_2, :ms_5, :ms_10, :ms_25, :ms_50, :ms_100, :ms_250, :ms_500, :ms_1000,
+        :ms_2500, :ms_5000, :ms_10000, :ms_30000)
+    ON CONFLICT (at) DO UPDATE
+   SET ok = ok + excluded.ok, error = error + excluded.error, timeout = timeout + excluded.timeout,
+       memory = memory + excluded.memory, output = output + excluded.output, killed = killed + excluded.killed,
+       refused = refused + excluded.refused, lost = lost + excluded.lost, expired = expired + excluded.expired,
+       cancelled = cancelled + excluded.cancelled, unstarted = unstarted + excluded.unstarted, warm = warm + excluded.warm,
+       blank = blank + excluded.blank, cold = cold + excluded.cold, waited = waited + excluded.waited,
+       sum_ms = sum_ms + excluded.sum_ms, ms_1 = ms_1 + excluded.ms_1, ms_2 = ms_2 + excluded.ms_2,
+       ms_5 = ms_5 + excluded.ms_5, ms_10 = ms_10 + excluded.ms_10, ms_25 = ms_25 + excluded.ms_25,
+       ms_50 = ms_50 + excluded.ms_50, ms_100 = ms_100 + excluded.ms_100, ms_250 = ms_250 + excluded.ms_250,
+       ms_500 = ms_500 + excluded.ms_500, ms_1000 = ms_1000 + excluded.ms_1000, ms_2500 = ms_2500 + excluded.ms_2500,
+       ms_5000 = ms_5000 + excluded.ms_5000, ms_10000 = ms_10000 + excluded.ms_10000,
+       ms_30000 = ms_30000 + excluded.ms_30000;
+
+-- name: work_traffic_author_add
+INSERT INTO traffic_author (day, author, calls, failed, ran_ms) VALUES (:day, :author, :calls, :failed, :ran_ms)
+    ON CONFLICT (day, author) DO UPDATE
+   SET calls = calls + excluded.calls, failed = failed + excluded.failed, ran_ms = ran_ms + excluded.ran_ms;
+
+-- name: work_prune_traffic
+DELETE FROM traffic WHERE at < :before;
+
+-- name: work_prune_traffic_author
+DELETE FROM traffic_author WHERE day < :day;
+
+-- name: front_traffic
+-- Columns in the order of work_traffic_add.
+SELECT at, ok, error, timeout, memory, output, killed, refused, lost, expired, cancelled, unstarted, warm, blank, cold,
+       waited, sum_ms, ms_1, ms_2, ms_5, ms_10, ms_25, ms_50, ms_100, ms_250, ms_500, ms_1000, ms_2500, ms_5000,
+       ms_10000, ms_30000
+  FROM traffic WHERE at >= :since ORDER BY at;
+
 -- name: work_instance_new
 INSERT INTO instance (run, runtime, wall, state, pid, pid_start, started_at, used_at)
 VALUES (:run, :runtime, :wall, 'starting', :pid, :pid_start, :now, :now);

@@ -163,6 +163,31 @@ CREATE VIEW v_usage AS -- What authors, bundles and callers used by the day, whe
 SELECT strftime('%Y-%m-%d', u.day * 86400, 'unixepoch') AS day, u.kind, u.name, u.cpu_ms, u.egress_bytes
   FROM usage u;
 
+CREATE VIEW v_traffic AS -- What ended, by five minutes: outcomes, starts, and how long callers waited.
+SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at,
+       ok + error + timeout + memory + output + killed + refused + lost + expired + cancelled AS calls,
+       ok, error AS errors, timeout + memory + output + killed AS limits_hit, refused + expired + cancelled AS not_run, lost,
+       warm, blank, cold, waited, round(1.0 * sum_ms / waited, 1) AS mean_ms,
+       CASE WHEN waited = 0 THEN NULL
+            WHEN ms_1 * 2 >= waited THEN 1 WHEN ms_2 * 2 >= waited THEN 2 WHEN ms_5 * 2 >= waited THEN 5
+            WHEN ms_10 * 2 >= waited THEN 10 WHEN ms_25 * 2 >= waited THEN 25 WHEN ms_50 * 2 >= waited THEN 50
+            WHEN ms_100 * 2 >= waited THEN 100 WHEN ms_250 * 2 >= waited THEN 250 WHEN ms_500 * 2 >= waited THEN 500
+            WHEN ms_1000 * 2 >= waited THEN 1000 WHEN ms_2500 * 2 >= waited THEN 2500 WHEN ms_5000 * 2 >= waited THEN 5000
+            WHEN ms_10000 * 2 >= waited THEN 10000 WHEN ms_30000 * 2 >= waited THEN 30000 END AS p50_ms,
+       CASE WHEN waited = 0 THEN NULL
+            WHEN ms_1 * 20 >= waited * 19 THEN 1 WHEN ms_2 * 20 >= waited * 19 THEN 2 WHEN ms_5 * 20 >= waited * 19 THEN 5
+            WHEN ms_10 * 20 >= waited * 19 THEN 10 WHEN ms_25 * 20 >= waited * 19 THEN 25
+            WHEN ms_50 * 20 >= waited * 19 THEN 50 WHEN ms_100 * 20 >= waited * 19 THEN 100
+            WHEN ms_250 * 20 >= waited * 19 THEN 250 WHEN ms_500 * 20 >= waited * 19 THEN 500
+            WHEN ms_1000 * 20 >= waited * 19 THEN 1000 WHEN ms_2500 * 20 >= waited * 19 THEN 2500
+            WHEN ms_5000 * 20 >= waited * 19 THEN 5000 WHEN ms_10000 * 20 >= waited * 19 THEN 10000
+            WHEN ms_30000 * 20 >= waited * 19 THEN 30000 END AS p95_ms
+  FROM traffic;
+
+CREATE VIEW v_authors AS -- Whose bundles ran, by the day, and what they used as far as a limit asks for it.
+SELECT strftime('%Y-%m-%d', t.day * 86400, 'unixepoch') AS day, t.author, t.calls, t.failed, t.ran_ms, u.cpu_ms, u.egress_bytes
+  FROM traffic_author t LEFT JOIN usage u ON u.day = t.day AND u.kind = 'author' AND u.name = t.author;
+
 CREATE VIEW v_views AS -- These views, and what each is for.
 SELECT name AS view,
        rtrim(substr(sql, instr(sql, '-- ') + 3, instr(sql, char(10)) - instr(sql, '-- ') - 3), '.') AS shows
