@@ -14,6 +14,7 @@
 #include "fcgi/reply.h"
 #include "fcgi/token.h"
 #include "lib/buf.h"
+#include "lib/trace.h"
 
 static bool
 in_list(const char *const *list, const char *name, size_t n)
@@ -72,7 +73,9 @@ void
 header_request(char *const *env, int64_t body_bytes, bool cookies, struct buf *json)
 {
 	char name[128], number[24];
-	const char *value;
+	const char *value, *state = NULL;
+	struct trace trace;
+	bool traced = false;
 	size_t n;
 
 	buf_char(json, '[');
@@ -83,9 +86,18 @@ header_request(char *const *env, int64_t body_bytes, bool cookies, struct buf *j
 		} else if (strncmp(*env, "HTTP_", 5) == 0 && name_of(*env + 5, name, &n, &value) &&
 		    !in_list(never_in, name, n) && (cookies || n != 6 || memcmp(name, "cookie", 6) != 0) &&
 		    (n != 13 || memcmp(name, "authorization", 13) != 0 || !token_is_ours(value))) {
+			/* What is no trace is as if it had not been sent, and the state that belongs to it goes with it. */
+			if (n == 11 && memcmp(name, "traceparent", 11) == 0 && (traced || !(traced = trace_parse(value, &trace))))
+				continue;
+			if (n == 10 && memcmp(name, "tracestate", 10) == 0) {
+				state = state == NULL ? value : state;
+				continue;
+			}
 			add_pair(json, name, n, value);
 		}
 	}
+	if (traced && state != NULL)
+		add_pair(json, "tracestate", 10, state);
 	if (body_bytes >= 0) {
 		struct buf b = BUF_INIT;
 

@@ -29,6 +29,7 @@
 struct invocation {
 	struct target target;
 	struct buf url, headers, body;
+	char trace[TRACE_ROW_TEXT];
 	struct ticket ticket;
 	int64_t deadline;
 	struct prefer prefer;
@@ -78,6 +79,21 @@ print_url(struct call *c, struct invocation *v, bool xrpc)
 		buf_fmt(u, "?%s", v->target.query);
 }
 
+/* The trace that the caller is in. */
+static void
+take_trace(struct call *c, struct invocation *v)
+{
+	struct trace sent;
+
+	if (c->request->traceparent == NULL || !trace_parse(c->request->traceparent, &sent))
+		return;
+	c->trace = sent;
+	memcpy(c->trace.span, sent.parent, sizeof c->trace.span); /* it gets none of ours */
+	c->traced = true;
+	trace_row(&c->trace, v->trace);
+	v->ticket.job.trace = v->trace;
+}
+
 static int
 fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 {
@@ -106,6 +122,7 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 		.created_mono = clock_mono_ms(),
 	};
 	token_fill(&v->token, j);
+	take_trace(c, v);
 	if (v->key[0] != '\0') {
 		j->key = v->key;
 		j->keys_after = j->created_at - conf->jobs.keep_keys;

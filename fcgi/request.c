@@ -71,6 +71,7 @@ fill_one(struct request *r, const char *s, size_t n)
 		{ "REMOTE_ADDR=", &r->peer }, { "CONTENT_TYPE=", &r->type }, { "HTTP_HOST=", &r->host },
 		{ "HTTP_PREFER=", &r->prefer }, { "HTTP_ACCEPT=", &r->accept },
 		{ "HTTP_IDEMPOTENCY_KEY=", &r->idempotency_key }, { "HTTP_AUTHORIZATION=", &r->authorization },
+		{ "HTTP_TRACEPARENT=", &r->traceparent },
 	};
 	size_t i;
 

@@ -168,6 +168,7 @@ void
 route_end(struct call *c, int rc, struct err *e)
 {
 	bool gone = false;
+	char trace[8 + TRACE_ID_TEXT] = "";
 	int64_t us;
 
 	if (rc != 0) {
@@ -177,9 +178,13 @@ route_end(struct call *c, int rc, struct err *e)
 	if (!c->reply.sent)
 		gone = request_send(c->request, &c->reply) != 0;
 	us = clock_mono_us() - c->start_us;
-	log_info("request", "method=%s route=%s status=%d ms=%lld.%lld job=%s%s",
+	if (c->traced) {
+		memcpy(trace, " trace=", 7);
+		trace_hex(c->trace.id, sizeof c->trace.id, trace + 7);
+	}
+	log_info("request", "method=%s route=%s status=%d ms=%lld.%lld job=%s%s%s",
 	    header_method_ok(c->request->method) ? c->request->method : "?", c->route != NULL ? c->route->name : "-",
-	    c->reply.status, (long long)(us / 1000), (long long)(us % 1000 / 100), c->job[0] != '\0' ? c->job : "-",
+	    c->reply.status, (long long)(us / 1000), (long long)(us % 1000 / 100), c->job[0] != '\0' ? c->job : "-", trace,
 	    gone ? " gone=yes" : "");
 	invoke_forget(c);
 	path_clear(&c->path);

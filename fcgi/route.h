@@ -8,6 +8,7 @@
 #include "fcgi/path.h"
 #include "fcgi/reply.h"
 #include "lib/job.h"
+#include "lib/trace.h"
 
 struct conf;
 struct gauge;
@@ -33,6 +34,8 @@ struct call {
 	char job[JOB_ID_LEN + 1]; /* for the access line, "" when there is none */
 	const struct route *route; /* NULL: none was found */
 	int64_t start_us;
+	bool traced;
+	struct trace trace; /* when traced */
 	bool may_park;
 	bool owner; /* the job runs for this caller alone: it ends when the caller leaves, and what was read of its stream goes */
 	struct invocation *invocation; /* invoke.c's own */

@@ -24,6 +24,12 @@ clock_wall_ms(void)
 }
 
 int64_t
+clock_wall_us(void)
+{
+	return frozen_wall >= 0 ? frozen_wall * 1000 : read_us(CLOCK_REALTIME);
+}
+
+int64_t
 clock_mono_us(void)
 {
 	return frozen_mono >= 0 ? frozen_mono * 1000 : read_us(CLOCK_BOOTTIME);

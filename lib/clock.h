@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 int64_t clock_wall_ms(void);  /* unix milliseconds, UTC */
+int64_t clock_wall_us(void);
 int64_t clock_mono_ms(void);  /* milliseconds since boot */
 int64_t clock_mono_us(void);
 const char *clock_boot_id(void); /* this boot's id: a monotonic time means nothing without it */

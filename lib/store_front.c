@@ -46,6 +46,7 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 	bind_text(q, FRONT_ENQUEUE_BELL, j->bell);
 	bind_int(q, FRONT_ENQUEUE_CREATED_AT, j->created_at);
 	bind_int(q, FRONT_ENQUEUE_CREATED_MONO, j->created_mono);
+	bind_text(q, FRONT_ENQUEUE_TRACE, j->trace);
 	if (store_run(s, q, e) < 0)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);

@@ -36,6 +36,7 @@ struct front_job {
 	int64_t timeout_ms;
 	int64_t created_at;   /* wall, unix ms */
 	int64_t created_mono; /* the same moment, monotonic ms */
+	const char *trace;    /* trace_row (lib/trace.h); NULL: no trace */
 	struct job_id id;     /* nonce filled by the caller (job_nonce), row by front_enqueue */
 	/* Idempotency-Key (store_key.h); NULL: none was sent */
 	const char *key;

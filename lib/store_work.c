@@ -49,6 +49,7 @@ work_job_clear(struct work_job *j)
 	free(j->path);
 	free(j->query);
 	free(j->token);
+	free(j->trace);
 	free(j->headers_json);
 	free(j->body);
 	memset(j, 0, sizeof *j);
@@ -184,6 +185,7 @@ take_job(struct work_job *j, sqlite3_stmt *q)
 	j->idempotent = see_int(q, c++) != 0;
 	j->cancel = see_int(q, c++) != 0;
 	j->created_mono = see_int(q, c++);
+	j->trace = take_text(q, c++);
 	j->url = take_text(q, c++);
 	j->path = take_text(q, c++);
 	j->query = take_text(q, c++);

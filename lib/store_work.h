@@ -23,6 +23,7 @@ struct work_job {
 	char *author, *bundle, *version, *endpoint, *method, *caller, *client, *bell;
 	char *did, *cid; /* NULL before admission */
 	int64_t timeout_ms, created_at, created_mono;
+	char *trace; /* trace_row (lib/trace.h); NULL: no trace */
 	int attempt;
 	int64_t lease;
 	bool idempotent, cancel;

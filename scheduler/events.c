@@ -392,15 +392,16 @@ static void
 on_connection(void *arg, const struct exits_line *l)
 {
 	const struct instance *i = instance_of(l->instance);
+	struct job *j = job_there(l->instance, l->job);
 
 	(void)arg;
-	log_info("egress", "job=%s instance=%lld bundle=%s host=%s port=%d verdict=%s end=%s sent=%lld received=%lld ms=%lld "
-	    "address=%s why=%s", log_q(l->job != NULL ? l->job : ""), (long long)(i != NULL ? instance_ledger_id(i) : 0),
+	log_info("egress", "job=%s%s instance=%lld bundle=%s host=%s port=%d verdict=%s end=%s sent=%lld received=%lld ms=%lld "
+	    "address=%s why=%s", log_q(l->job != NULL ? l->job : ""), turn_job_trace(j), (long long)(i != NULL ? instance_ledger_id(i) : 0),
 	    log_q(l->bundle != NULL ? l->bundle : ""), log_q(l->host), l->port, log_q(l->verdict), log_q(l->end),
 	    (long long)l->sent, (long long)l->received, (long long)l->ms, log_q(l->address != NULL ? l->address : ""),
 	    log_q(l->why != NULL ? l->why : ""));
 	if (i != NULL)
-		quota_egress(i, job_there(l->instance, l->job), l->sent + l->received);
+		quota_egress(i, j, l->sent + l->received);
 }
 
 /* The job's bytes are used up. */

@@ -200,13 +200,13 @@ log_end(const struct job *j)
 		traffic_end(j, now - j->w.created_at, now);
 	}
 	if (j->void_ || j->outcome == OUTCOME_NONE)
-		log_warn("job was settled by another", "job=%s", id_of(j));
+		log_warn("job was settled by another", "job=%s%s", id_of(j), turn_job_trace(j));
 	else if (j->outcome == OUTCOME_OK)
-		log_debug("job done", "job=%s outcome=ok start=%s ms=%lld", id_of(j), job_start_name(j->start),
-		    (long long)(now - j->w.created_at));
+		log_debug("job done", "job=%s outcome=ok start=%s ms=%lld%s", id_of(j), job_start_name(j->start),
+		    (long long)(now - j->w.created_at), turn_job_trace(j));
 	else
-		log_info("job done", "job=%s outcome=%s ms=%lld why=%s", id_of(j), job_outcome_name(j->outcome),
-		    (long long)(now - j->w.created_at), log_q(j->err != NULL ? j->err->text : ""));
+		log_info("job done", "job=%s outcome=%s ms=%lld%s why=%s", id_of(j), job_outcome_name(j->outcome),
+		    (long long)(now - j->w.created_at), turn_job_trace(j), log_q(j->err != NULL ? j->err->text : ""));
 }
 
 static void
@@ -294,7 +294,7 @@ after_start(struct job *j)
 	receipts_begin(j);
 	forget_request(j);
 	instance_flush(j->instance);
-	log_debug("job started", "job=%s instance=%lld", id_of(j), (long long)instance_ledger_id(j->instance));
+	log_debug("job started", "job=%s instance=%lld%s", id_of(j), (long long)instance_ledger_id(j->instance), turn_job_trace(j));
 }
 
 static void

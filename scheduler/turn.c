@@ -1,5 +1,6 @@
 #include "scheduler/turn.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "lib/store_retry.h"
 #include "lib/store_secret.h"
 #include "lib/store_token.h"
+#include "lib/trace.h"
 #include "lib/utf8.h"
 #include "scheduler/catalog.h"
 #include "scheduler/instance.h"
@@ -39,6 +41,17 @@ turn_job_free(struct job *j)
 	receipts_free(j->receipt);
 	free(j->err);
 	free(j);
+}
+
+const char *
+turn_job_trace(const struct job *j)
+{
+	static char text[8 + TRACE_ID_TEXT];
+
+	if (j == NULL || j->w.trace == NULL)
+		return "";
+	snprintf(text, sizeof text, " trace=%.*s", TRACE_ID_TEXT, j->w.trace);
+	return text;
 }
 
 void

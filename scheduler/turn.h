@@ -87,6 +87,8 @@ struct job {
 /* A new job that owns what w owned. */
 struct job *turn_job_new(struct work_job *w);
 void turn_job_free(struct job *j);
+/* " trace=..." for a line about it, "" when it is in none; good until the next call. */
+const char *turn_job_trace(const struct job *j);
 /* Sets the end once; later ends of the same job are ignored.  Text may be NULL for ok. */
 void turn_job_end(struct job *j, enum job_outcome outcome, const struct err *why);
 

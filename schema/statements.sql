@@ -74,9 +74,9 @@ PRAGMA synchronous = NORMAL;
 
 -- name: front_enqueue
 INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, caller, client, timeout_ms, bell, created_at,
-                 created_mono)
+                 created_mono, trace)
 VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, :client, :timeout_ms, :bell, :created_at,
-        :created_mono);
+        :created_mono, :trace);
 
 -- name: front_enqueue_request
 INSERT INTO request (job, url, path, query, headers_json, body)
@@ -223,7 +223,7 @@ UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 -- Oldest first, from where the last look ended.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       r.url, r.path, r.query, r.headers_json, r.body
+       j.trace, r.url, r.path, r.query, r.headers_json, r.body
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id > :after AND j.state = 'queued'
  ORDER BY j.id LIMIT :max;
@@ -240,7 +240,7 @@ SELECT coalesce(max(id), 0) FROM job;
 -- The columns of work_queued.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       r.url, r.path, r.query, r.headers_json, r.body
+       j.trace, r.url, r.path, r.query, r.headers_json, r.body
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id = :row;
 

@@ -19,7 +19,8 @@ SELECT j.id AS row,
        j.attempt AS starts,
        j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.runtime, j.wall, j.instance,
        strftime('%Y-%m-%dT%H:%M:%fZ', j.done_at / 1000.0, 'unixepoch') AS done_at,
-       j.error_name || ': ' || j.error AS error
+       j.error_name || ': ' || j.error AS error,
+       substr(j.trace, 1, 32) AS trace
   FROM job j;
 
 CREATE VIEW v_queue AS -- What is not done, in order of acceptance.

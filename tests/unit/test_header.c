@@ -37,6 +37,18 @@ TEST(request_headers_of_the_connection_stay_outside)
 	check_request(env, -1, true, "[[\"cookie\",\"a=b\"],[\"authorization\",\"Basic x\"]]");
 }
 
+TEST(a_trace_that_is_none_is_as_if_it_was_not_sent)
+{
+#define GOOD "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	char *const good[] = { (char *)"HTTP_TRACESTATE=a=1", (char *)"HTTP_TRACEPARENT=" GOOD, (char *)"HTTP_TRACEPARENT=" GOOD, NULL };
+	char *const bad[] = { (char *)"HTTP_TRACESTATE=a=1", (char *)"HTTP_TRACEPARENT=" GOOD "x", (char *)"HTTP_A=b", NULL };
+	char *const alone[] = { (char *)"HTTP_TRACESTATE=a=1", NULL };
+
+	check_request(good, -1, false, "[[\"traceparent\",\"" GOOD "\"],[\"tracestate\",\"a=1\"]]");
+	check_request(bad, -1, false, "[[\"a\",\"b\"]]");
+	check_request(alone, -1, false, "[]");
+}
+
 TEST(a_token_is_for_the_runner_alone)
 {
 	char *env[] = { (char *)"HTTP_AUTHORIZATION=bEARER x.y.z", (char *)"HTTP_ACCEPT=*/*", NULL };

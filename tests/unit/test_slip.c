@@ -17,7 +17,7 @@ sample(void)
 		.method = "PUT", .url = "http://x/y", .path = "/p", .query = "q=1", .headers_json = "[[\"a\",\"b\"]]",
 		.body = "bo\0dy", .body_bytes = 5, .caller = "did:plc:c", .client = "192.0.2.7", .bell = "f1-0",
 		.timeout_ms = 1234, .created_at = 5678,
-		.created_mono = 91011 };
+		.created_mono = 91011, .trace = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-0000000000000000-12" };
 
 	job_nonce(j.id.nonce);
 	return j;
@@ -71,6 +71,8 @@ TEST(a_slip_says_what_the_ledger_says)
 	CHECK_STR(told.path, read.path);
 	CHECK_STR(told.query, read.query);
 	CHECK_STR(told.headers_json, read.headers_json);
+	CHECK(read.trace != NULL && strcmp(read.trace, j.trace) == 0);
+	CHECK_STR(told.trace, read.trace);
 	CHECK(told.body_bytes == read.body_bytes && memcmp(told.body, read.body, read.body_bytes) == 0);
 	work_job_clear(&told);
 	work_job_clear(&read);

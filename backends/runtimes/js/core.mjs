@@ -459,6 +459,14 @@ export function serve(at) {
 		get endpoint() { return this.#call.m.endpoint; }
 		get path() { return this.#call.m.path; }
 		get caller() { return this.#call.m.caller ?? null; }
+		/* For calls that the handler makes: the trace it runs in (W3C Trace Context), null when there is none. */
+		get traceparent() {
+			const list = this.#call.m.headers;
+			for (let i = 0; i < list.length; i++)
+				if (list[i][0] === "traceparent")
+					return list[i][1];
+			return null;
+		}
 		/* Milliseconds since 1970; remaining() is what is left of them. */
 		get deadline() { return this.#call.until; }
 		remaining() { return Math.max(0, this.#call.until - now()); }

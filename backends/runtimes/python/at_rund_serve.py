@@ -192,6 +192,11 @@ class Context:
         self.deadline, self._until = wall() + left, monotonic() + left
         self.log, self._call = server.user_log, call
 
+    @property
+    def traceparent(self):
+        """For calls that the handler makes: the trace it runs in (W3C Trace Context), None when there is none."""
+        return next((value for name, value in self._call.m['headers'] if name == 'traceparent'), None)
+
     def remaining(self):
         """Seconds until the deadline."""
         return max(0.0, self._until - monotonic())
