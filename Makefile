@@ -64,8 +64,8 @@ LINK     = $(CC) $(LDHARDEN) $(LDFLAGS) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
-$(B)/at-rund.fcgi: $(call O,$(FCGI) $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi
+$(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi -lm
 
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
@@ -88,10 +88,10 @@ $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
 TESTED   = $(OUTWARD) $(SECRETS) lib/runner.o $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
-           $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI))
+           $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI)) page_css.o
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next $(B)/at-rund-gate
-	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi
+	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi -lm
 
 # The ledger of a made-up next version, for the test of migrations.
 $(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/colour.sql $(SQL)
@@ -176,6 +176,14 @@ $(B)/schema.o: $(B)/schema.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
 $(B)/lib/store.o $(call O,$(sort $(FRONT) $(WORK))) $(B)/lib/store_desk.o \
 $(B)/tests/unit/test_store.o: | $(B)/schema.h
+
+# The pages' style sheet, as a string.
+$(B)/page_css.c: fcgi/page.css
+	@mkdir -p $(B)
+	awk 'BEGIN { print "#include \"fcgi/page.h\"\n\nconst char page_css[] =" } { gsub(/^[ \t]+/, ""); gsub(/\/\*[^*]*\*\//, "") } \
+	    $$0 != "" { gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); print "\t\"" $$0 "\\n\"" } END { print "\t;" }' $< >$@
+$(B)/page_css.o: $(B)/page_css.c
+	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
 
 # What knows where the rest is installed is compiled anew for another PREFIX.
 PLACES = $(PREFIX) $(LIBDIR) $(DATADIR)

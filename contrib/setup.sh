@@ -17,6 +17,8 @@ SETUP_PLC=0.0.1
 SETUP_LEXICON=0.6.2
 SETUP_GYP=10.3.1
 SETUP_SODIUM=0.7.15
+SETUP_PLAYWRIGHT=1.65.1
+SETUP_AXE=4.14.1
 
 setup_say() {
 	printf 'setup: %s\n' "$*" >&2
@@ -44,7 +46,7 @@ setup_debian() {
 	test)
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \
 		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
-		    dpkg:python3-croniter \
+		    dpkg:python3-croniter cmd:chromium=chromium dpkg:fonts-liberation \
 		    cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish
 		;;
 	lint)
@@ -224,6 +226,15 @@ setup_sodium() {
 	fi
 }
 
+# Hands and eyes for Debian's chromium (tests/e2e/browser.mjs): playwright-core brings no browser of its own.
+setup_browser() {
+	setup_mark="playwright-core $SETUP_PLAYWRIGHT axe-core $SETUP_AXE"
+	if ! setup_done "$AT_RUND_DEPS/browser" "$setup_mark"; then
+		setup_npm "$AT_RUND_DEPS/browser" "playwright-core@$SETUP_PLAYWRIGHT" "axe-core@$SETUP_AXE"
+		echo "$setup_mark" >"$AT_RUND_DEPS/browser/.done"
+	fi
+}
+
 # An ordinary user's podman needs user ids to give away; www-data plays him in the tests.
 setup_subuids() {
 	[ "$(id -u)" -eq 0 ] && id www-data >/dev/null 2>&1 || return 0
@@ -242,7 +253,7 @@ setup_need() {
 	for setup_set in "$@"; do
 		case $setup_set in
 		run) setup_deno ;;
-		test) setup_pds && setup_sodium && setup_subuids ;;
+		test) setup_pds && setup_sodium && setup_browser && setup_subuids ;;
 		esac
 	done
 }

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "fcgi/gauge.h"
-#include "fcgi/header.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "fcgi/waiter.h"
@@ -213,53 +212,5 @@ card_ready(struct call *c, struct err *e)
 		reply_header(&c->reply, "Retry-After", "5");
 	}
 	reply_type(&c->reply, "application/json");
-	return 0;
-}
-
-static void
-add_escaped(struct buf *b, const char *s)
-{
-	for (; *s != '\0'; s++) {
-		if (strchr("<>&\"'", *s) != NULL)
-			buf_fmt(b, "&#%d;", *s);
-		else
-			buf_char(b, *s);
-	}
-}
-
-int
-card_home(struct call *c, struct err *e)
-{
-	const struct conf *conf = c->door->conf;
-	const char *base = conf->web.base_path != NULL ? conf->web.base_path : "";
-	const char *who = conf->handle != NULL ? conf->handle : conf->did != NULL ? conf->did : "its operator";
-	struct buf *b = &c->reply.body;
-
-	(void)e;
-	reply_header(&c->reply, "Vary", "Accept");
-	if (!header_wants_html(c->request->accept)) {
-		reply_type(&c->reply, "text/plain; charset=utf-8");
-		buf_fmt(b,
-		    "This is an at-rund runner " AT_RUND_VERSION ", kept by %s.\n"
-		    "It runs functions that people store in their own AT Protocol repositories.\n\n"
-		    "  call one    %s/bundle/{did or handle}/{name}/{version or latest}/{endpoint}\n"
-		    "  the card    %s/xrpc/dev.at-run.describeRunner\n"
-		    "  is it well  %s/ready\n",
-		    who, base, base, base);
-		return 0;
-	}
-	reply_type(&c->reply, "text/html; charset=utf-8");
-	reply_header(&c->reply, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
-	buf_str(b, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>at-rund</title>"
-		   "<style>body{font:16px/1.5 system-ui;margin:2em;max-width:40em}</style><h1>at-rund</h1>\n<p>A runner, kept by ");
-	add_escaped(b, who);
-	buf_str(b, ". It runs functions that people store in their own AT Protocol repositories.</p>\n<p>Call one: "
-		   "<code>");
-	add_escaped(b, base);
-	buf_str(b, "/bundle/{did or handle}/{name}/{version or latest}/{endpoint}</code></p>\n<p><a href=\"");
-	add_escaped(b, base);
-	buf_str(b, "/xrpc/dev.at-run.describeRunner\">The runner's card</a>, <a href=\"");
-	add_escaped(b, base);
-	buf_str(b, "/ready\">is it ready?</a></p>\n");
 	return 0;
 }

@@ -29,7 +29,7 @@ static const struct route routes[] = {
 	{ "health", "health", "GET HEAD", false, card_health },
 	{ "ready", "ready", "GET HEAD", false, card_ready },
 	{ "metrics", "metrics", "GET HEAD", false, metrics_show },
-	{ "home", "", "GET HEAD", false, card_home },
+	{ "home", "", "GET HEAD", false, page_home },
 };
 
 static bool

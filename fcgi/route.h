@@ -53,7 +53,9 @@ handler_fn invoke_bundle, invoke_xrpc;
 /* job.c */
 handler_fn job_get, job_cancel, job_list, job_page, job_result;
 /* card.c */
-handler_fn card_home, card_describe, card_did, card_health, card_ready;
+handler_fn card_describe, card_did, card_health, card_ready;
+/* page_home.c */
+handler_fn page_home;
 /* metrics.c */
 handler_fn metrics_show;
 

@@ -1,5 +1,5 @@
 /*
- * What the command line may do with the ledger: read the views, leave orders as rows.
+ * What people may do with the ledger, by the command line and by the operator's page: read the views, leave orders as rows.
  */
 #ifndef LIB_STORE_DESK_H
 #define LIB_STORE_DESK_H

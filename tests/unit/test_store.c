@@ -267,7 +267,8 @@ TEST(parameters_have_the_numbers_their_constants_say)
 TEST(every_view_reads)
 {
 	static const char *const views[] = { "v_jobs", "v_queue", "v_failed", "v_attempts", "v_schedules", "v_firings", "v_today",
-		"v_log", "v_bundles", "v_instances", "v_runs", "v_runtimes", "v_orders", "v_graph", "v_people", "v_usage", "v_traffic", "v_authors",
+		"v_log", "v_bundles", "v_instances", "v_runs", "v_runtimes", "v_orders", "v_graph", "v_people", "v_usage",
+		"v_traffic", "v_authors",
 		"v_views" };
 	struct store *s = t_store();
 	const char *const *v;
@@ -689,7 +690,8 @@ many(int n)
 {
 	char *text = mem_fmt("INSERT INTO job (nonce, mode, author, bundle, version, endpoint, method, client, timeout_ms,"
 			     "created_at, state, did) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
-			     "SELECT hex(randomblob(16)), 'sync', iif(i %% 4, '" DID "', 'did:plc:' || (i %% 100)), 'hello', 'latest', 'e', 'GET', '::1', 1000, 1,"
+			     "SELECT hex(randomblob(16)), 'sync', iif(i %% 4, '" DID "', 'did:plc:' || (i %% 100)), 'hello', 'latest', 'e', 'GET',"
+			     "'::1', 1000, 1,"
 			     "iif(i %% 4, 'queued', 'admitted'), iif(i %% 4, NULL, 'did:plc:' || (i %% 100)) FROM n", n);
 
 	CHECK_INT(sql(text), SQLITE_OK);
