@@ -151,7 +151,7 @@ lint: $(B)/schema.h
 
 # Fuzz targets are built by clang, all of lib but the ledger with them:  make fuzz RUNS=100000
 FUZZ_CC  = clang-14
-FUZZED   = $(OUTWARD) $(SECRETS) lib/runner.o scheduler/keeper.o $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
+FUZZED   = $(OUTWARD) $(SECRETS) lib/runner.o scheduler/keeper.o fcgi/whole.o $(filter-out lib/bell.o,$(GROUND)) $(WORLD) $(PROOF) tests/repo.o
 FUZZ     = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 

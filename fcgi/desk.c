@@ -273,7 +273,7 @@ begin(struct guest *g)
 
 /* A web server connects and then writes: a moment's patience is cheaper than to sleep and be woken once more. */
 static enum conn_has
-peek(const struct guest *g)
+peek(struct guest *g)
 {
 	static char bytes[PEEK_BYTES];
 	enum conn_has has = conn_peek(g->conn, bytes, sizeof bytes);

@@ -5,6 +5,8 @@
  *
  * libfcgi knows no timeouts: SO_RCVTIMEO and SO_SNDTIMEO on the connection do, and a body has a deadline that moves
  * with what has arrived, so that a slow line is served and a drip is not.
+ *
+ * A plain request that has come whole over a unix socket needs none of this: whole.c reads it, and libfcgi never hears of it.
  */
 #include "fcgi/request.h"
 
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "fcgi/reply.h"
+#include "fcgi/whole.h"
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -37,16 +40,26 @@
 #define ROLE_RESPONDER 1
 
 struct wire {
-	FCGX_Request *fcgi; /* NULL: plain CGI */
-	bool unix_socket;   /* POLLHUP is exact */
+	FCGX_Request *fcgi;  /* libfcgi serves it */
+	struct whole *whole; /* or we do; neither: plain CGI */
+	int fd;              /* where the answer goes */
+	bool unix_socket;    /* POLLHUP is exact */
 	bool watch_in, watch_rdhup;
 	bool broken; /* a write failed; libfcgi says so only once */
 	bool aborted;
 	bool drained; /* nothing of the request is left to read */
+	struct buf out; /* whole: records to be sent */
+	bool ended;     /* whole: the answer's end is among what was sent */
 };
 
 /* Answers larger than this, and streams, may have to wait for a slow reader. */
 #define SEND_AT_ONCE 65536
+
+static bool
+is_cgi(const struct wire *w)
+{
+	return w->fcgi == NULL && w->whole == NULL;
+}
 
 extern char **environ;
 
@@ -60,27 +73,47 @@ request_start(struct err *e)
 	return 0;
 }
 
+/* The first of duplicates wins, as in FCGX_GetParam; nginx sends them (facts 1.2). */
+static bool
+take_known(struct request *r, const char *s, size_t n)
+{
+#define KNOWN(name) name, sizeof name - 1
+	const struct {
+		const char *name;
+		size_t len;
+		const char **to;
+	} known[] = {
+		{ KNOWN("REQUEST_METHOD="), &r->method }, { KNOWN("REQUEST_URI="), &r->uri },
+		{ KNOWN("REQUEST_SCHEME="), &r->scheme }, { KNOWN("REMOTE_ADDR="), &r->peer },
+		{ KNOWN("CONTENT_TYPE="), &r->type }, { KNOWN("HTTP_HOST="), &r->host },
+		{ KNOWN("HTTP_PREFER="), &r->prefer }, { KNOWN("HTTP_ACCEPT="), &r->accept },
+		{ KNOWN("HTTP_IDEMPOTENCY_KEY="), &r->idempotency_key }, { KNOWN("HTTP_AUTHORIZATION="), &r->authorization },
+		{ KNOWN("HTTP_TRACEPARENT="), &r->traceparent },
+	};
+#undef KNOWN
+	size_t i;
+
+	for (i = 0; i < sizeof known / sizeof *known; i++) {
+		if (s[0] != known[i].name[0] || n < known[i].len || memcmp(s, known[i].name, known[i].len) != 0)
+			continue;
+		if (*known[i].to == NULL)
+			*known[i].to = s + known[i].len;
+		return true;
+	}
+	return false;
+}
+
 static void
 fill_one(struct request *r, const char *s, size_t n)
 {
-	const struct {
-		const char *name;
-		const char **to;
-	} known[] = {
-		{ "REQUEST_METHOD=", &r->method }, { "REQUEST_URI=", &r->uri }, { "REQUEST_SCHEME=", &r->scheme },
-		{ "REMOTE_ADDR=", &r->peer }, { "CONTENT_TYPE=", &r->type }, { "HTTP_HOST=", &r->host },
-		{ "HTTP_PREFER=", &r->prefer }, { "HTTP_ACCEPT=", &r->accept },
-		{ "HTTP_IDEMPOTENCY_KEY=", &r->idempotency_key }, { "HTTP_AUTHORIZATION=", &r->authorization },
-		{ "HTTP_TRACEPARENT=", &r->traceparent },
-	};
-	size_t i;
-
 	r->env_count++;
 	r->env_bytes += n;
 	if (memcmp(s, "HTTP_", n < 5 ? n : 5) == 0) {
 		r->header_count++;
 		r->header_bytes += n;
 	}
+	if (take_known(r, s, n))
+		return;
 	if (strncmp(s, "CONTENT_LENGTH=", 15) == 0) {
 		/* Caddy says -1 for a chunked body, lighttpd says nothing for none. */
 		if (s[15] >= '0' && s[15] <= '9' && strspn(s + 15, "0123456789") == n - 15 && n - 15 < 19)
@@ -91,17 +124,6 @@ fill_one(struct request *r, const char *s, size_t n)
 		r->chunked = true;
 	} else if (strcmp(s, "HTTPS=on") == 0) {
 		r->scheme = "https";
-	} else {
-		for (i = 0; i < sizeof known / sizeof *known; i++) {
-			size_t len = strlen(known[i].name);
-
-			/* The first of duplicates wins, as in FCGX_GetParam; nginx sends them (facts 1.2). */
-			if (n >= len && memcmp(s, known[i].name, len) == 0) {
-				if (*known[i].to == NULL)
-					*known[i].to = s + len;
-				return;
-			}
-		}
 	}
 }
 
@@ -140,8 +162,8 @@ send_timeout(const struct request *r)
 {
 	struct timeval out = { r->conf->web.body_timeout / 1000 + 30, 0 };
 
-	if (r->wire->fcgi != NULL)
-		setsockopt(r->wire->fcgi->ipcFd, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof out);
+	if (!is_cgi(r->wire))
+		setsockopt(r->wire->fd, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof out);
 }
 
 /* --- connections --- */
@@ -150,6 +172,7 @@ struct conn {
 	int fd;
 	const struct conf *conf;
 	FCGX_Request fcgi;
+	struct whole whole; /* env: it is one, and has been taken off the socket */
 	struct wire wire;
 	struct request request;
 };
@@ -190,20 +213,48 @@ ends_request(const unsigned char *p, size_t n)
 	return false;
 }
 
+/* What was peeked at is read: the web server is not to find that we closed with bytes of it unread. */
+static bool
+take_off(int fd, char *room, size_t n)
+{
+	while (n > 0) {
+		ssize_t got = recv(fd, room, n, MSG_DONTWAIT);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
 enum conn_has
-conn_peek(const struct conn *c, void *room, size_t bytes)
+conn_peek(struct conn *c, void *room, size_t bytes)
 {
 	ssize_t n = recv(c->fd, room, bytes, MSG_PEEK | MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return CONN_NOTHING;
+	if (n > 0 && c->wire.unix_socket && whole_parse(&c->whole, room, (size_t)n)) {
+		if (take_off(c->fd, room, (size_t)n))
+			return CONN_WHOLE;
+		whole_clear(&c->whole);
+		return CONN_PART;
+	}
 	return n > 0 && ends_request(room, (size_t)n) ? CONN_WHOLE : CONN_PART;
 }
 
 struct request *
 conn_read(struct conn *c)
 {
-	c->wire = (struct wire){ &c->fcgi, c->wire.unix_socket, true, true, false, false, false };
+	c->wire = (struct wire){ .fd = c->fd, .unix_socket = c->wire.unix_socket, .watch_in = true, .watch_rdhup = true };
+	if (c->whole.env != NULL) {
+		c->wire.whole = &c->whole;
+		fill(&c->request, c->whole.env, c->conf, &c->wire);
+		return &c->request;
+	}
+	c->wire.fcgi = &c->fcgi;
 	c->fcgi.keepConnection = 1;
 	if (FCGX_Accept_r(&c->fcgi) < 0)
 		return NULL; /* libfcgi has closed it */
@@ -217,9 +268,30 @@ conn_read(struct conn *c)
 	return &c->request;
 }
 
+static int end_answer(struct wire *w);
+
+static bool
+finish_whole(struct conn *c)
+{
+	bool keep;
+
+	if (!c->wire.ended && !c->wire.aborted)
+		end_answer(&c->wire);
+	keep = c->whole.keep && !c->wire.aborted && !c->wire.broken;
+	whole_clear(&c->whole);
+	buf_clear(&c->wire.out);
+	if (keep)
+		return true;
+	close(c->fd);
+	c->fcgi.ipcFd = -1;
+	return false;
+}
+
 bool
 conn_finish(struct conn *c)
 {
+	if (c->wire.whole != NULL)
+		return finish_whole(c);
 	/* libfcgi half-closes and waits for the peer before it closes, against a TCP reset of unread data.  With
 	 * everything read there is none: FCGX_Detach makes it a plain close, three system calls less. */
 	if (c->wire.drained && c->wire.unix_socket && !c->fcgi.keepConnection && !c->wire.aborted)
@@ -240,6 +312,8 @@ conn_free(struct conn *c)
 		return;
 	if (c->fcgi.ipcFd >= 0)
 		FCGX_Free(&c->fcgi, 1);
+	whole_clear(&c->whole);
+	buf_clear(&c->wire.out);
 	free(c);
 }
 
@@ -281,7 +355,7 @@ conn_serve(struct conn *c, bool kept, const atomic_bool *stop, request_fn *fn, v
 int
 request_cgi(const struct conf *conf, request_fn *fn, void *arg)
 {
-	struct wire w = { NULL, false, false, false, false, false, false };
+	struct wire w = { .fd = STDOUT_FILENO };
 	struct request r;
 
 	fill(&r, environ, conf, &w);
@@ -350,13 +424,11 @@ too_slow(const struct request *r, size_t got, struct err *e)
 	    "the request body came too slowly: %zu bytes so far, web.body_timeout = %s", got, time);
 }
 
-int
-request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, struct err *e)
+static int
+read_body(struct request *r, size_t cap, struct buf *out, struct err *e)
 {
 	int64_t start = clock_mono_ms(), patience = r->conf->web.body_timeout;
 
-	if (r->length > (int64_t)cap)
-		return too_large(cap, e);
 	if (r->length > 0)
 		buf_room(out, (size_t)r->length);
 	for (;;) {
@@ -379,6 +451,20 @@ request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, str
 			return too_slow(r, out->len, e);
 	}
 	r->wire->drained = true;
+	return 0;
+}
+
+int
+request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, struct err *e)
+{
+	const struct whole *whole = r->wire->whole;
+
+	if (r->length > (int64_t)cap || (whole != NULL && whole->body_bytes > cap))
+		return too_large(cap, e);
+	if (whole != NULL && whole->body_bytes > 0)
+		buf_add(out, whole->body, whole->body_bytes);
+	else if (whole == NULL && read_body(r, cap, out, e) != 0)
+		return -1;
 	if (out->data != NULL)
 		out->data[out->len] = '\0';
 	/* Fewer bytes than announced is a cut body; more would be the next request of somebody else. */
@@ -394,40 +480,91 @@ request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, str
 /* --- answer --- */
 
 static int
+put_fcgi(struct wire *w, const char *p, size_t n)
+{
+	while (n > 0) {
+		int piece = n > 1 << 20 ? 1 << 20 : (int)n;
+
+		if (FCGX_PutStr(p, piece, w->fcgi->out) < 0 || FCGX_GetError(w->fcgi->out) != 0)
+			return -1;
+		p += piece;
+		n -= (size_t)piece;
+	}
+	return 0;
+}
+
+static int
+write_all(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t did = write(fd, p, n);
+
+		if (did < 0 && errno == EINTR)
+			continue;
+		if (did < 0)
+			return -1;
+		p += did;
+		n -= (size_t)did;
+	}
+	return 0;
+}
+
+static int
+send_out(struct wire *w)
+{
+	int rc = write_all(w->fd, w->out.data, w->out.len);
+
+	buf_reset(&w->out);
+	return rc;
+}
+
+static int
+put_whole(struct wire *w, const char *p, size_t n)
+{
+	while (n > 0) {
+		size_t piece = n > SEND_AT_ONCE ? SEND_AT_ONCE : n;
+
+		whole_put(w->whole, &w->out, p, piece);
+		p += piece;
+		n -= piece;
+		if (w->out.len > SEND_AT_ONCE && send_out(w) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
 put(struct wire *w, const char *p, size_t n)
 {
-	while (n > 0 && !w->broken) {
-		ssize_t did;
+	int (*how)(struct wire *, const char *, size_t) = w->whole != NULL ? put_whole : put_fcgi;
 
-		if (w->fcgi != NULL) {
-			int piece = n > 1 << 20 ? 1 << 20 : (int)n;
-
-			did = FCGX_PutStr(p, piece, w->fcgi->out);
-			if (did < 0 || FCGX_GetError(w->fcgi->out) != 0)
-				w->broken = true;
-			did = piece;
-		} else {
-			did = write(STDOUT_FILENO, p, n);
-			if (did < 0 && errno == EINTR)
-				continue;
-			if (did < 0)
-				w->broken = true;
-		}
-		if (!w->broken) {
-			p += did;
-			n -= (size_t)did;
-		}
-	}
+	if (!w->broken && n > 0 && (is_cgi(w) ? write_all(w->fd, p, n) : how(w, p, n)) != 0)
+		w->broken = true;
 	return w->broken ? -1 : 0;
 }
 
 static int
 flush(struct wire *w)
 {
+	if (w->whole != NULL && !w->broken && send_out(w) != 0)
+		w->broken = true;
 	/* FCGX_FFlush tells of EPIPE once and then says 0 again; the stream's error stays. */
 	if (w->fcgi != NULL && !w->broken && (FCGX_FFlush(w->fcgi->out) != 0 || FCGX_GetError(w->fcgi->out) != 0))
 		w->broken = true;
 	return w->broken ? -1 : 0;
+}
+
+/* All that there is of the answer, and its end, before anything else is done. */
+static int
+end_answer(struct wire *w)
+{
+	if (w->whole != NULL) {
+		whole_end(w->whole, &w->out);
+		w->ended = true;
+		return flush(w);
+	}
+	FCGX_FClose(w->fcgi->err);
+	return FCGX_FClose(w->fcgi->out) != 0 ? -1 : 0;
 }
 
 int
@@ -440,7 +577,7 @@ request_send(struct request *r, const struct reply *reply)
 
 	if (reply->stream || n > SEND_AT_ONCE)
 		send_timeout(r);
-	/* Plain CGI: one write for what fits, so that the server sees head and body together. */
+	/* One write, or one record, for what fits. */
 	if (r->wire->fcgi == NULL && n > 0 && n <= SEND_AT_ONCE) {
 		buf_add(&head, reply->borrowed != NULL ? reply->borrowed : reply->body.data, n);
 		n = 0;
@@ -450,12 +587,8 @@ request_send(struct request *r, const struct reply *reply)
 		rc = put(r->wire, reply->borrowed != NULL ? reply->borrowed : reply->body.data, n);
 	if (rc == 0 && reply->stream)
 		rc = flush(r->wire);
-	/* Head, body and end record in one write, before anything else is done. */
-	if (rc == 0 && !reply->stream && r->wire->fcgi != NULL) {
-		FCGX_FClose(r->wire->fcgi->err);
-		if (FCGX_FClose(r->wire->fcgi->out) != 0)
-			rc = -1;
-	}
+	if (rc == 0 && !reply->stream && !is_cgi(r->wire))
+		rc = end_answer(r->wire);
 	buf_clear(&head);
 	return rc;
 }
@@ -474,8 +607,8 @@ request_abort(struct request *r)
 	flush(r->wire);
 	r->wire->aborted = true;
 	/* No end record: every server then breaks off its answer too, so a cut stream is not taken for a whole one. */
-	if (r->wire->fcgi != NULL)
-		shutdown(r->wire->fcgi->ipcFd, SHUT_RDWR);
+	if (!is_cgi(r->wire))
+		shutdown(r->wire->fd, SHUT_RDWR);
 }
 
 /* --- is the caller still there? --- */
@@ -485,7 +618,7 @@ request_watch(const struct request *r, struct pollfd *p)
 {
 	const struct wire *w = r->wire;
 
-	p->fd = w->fcgi != NULL ? w->fcgi->ipcFd : STDOUT_FILENO;
+	p->fd = w->fd;
 	p->events = (short)((w->watch_in ? POLLIN : 0) | (w->watch_rdhup ? POLLRDHUP : 0));
 	p->revents = 0;
 }
@@ -506,10 +639,10 @@ request_gone(struct request *r, short revents)
 			return true;
 		w->watch_rdhup = w->watch_in = false;
 	}
-	if ((revents & POLLIN) && w->fcgi != NULL && w->watch_in) {
+	if ((revents & POLLIN) && !is_cgi(w) && w->watch_in) {
 		/* Only an abort is of interest; anything else (the next request of a kept connection) waits. */
 		w->watch_in = false;
-		if (recv(w->fcgi->ipcFd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT) == 8 && head[0] == 1 &&
+		if (recv(w->fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT) == 8 && head[0] == 1 &&
 		    head[1] == RECORD_ABORT_REQUEST)
 			return true;
 	}

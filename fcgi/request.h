@@ -45,9 +45,10 @@ int request_start(struct err *e);
 struct conn *conn_new(int fd, bool unix_socket, const struct conf *conf);
 void conn_free(struct conn *c); /* closes it */
 int conn_fd(const struct conn *c);
-/* What can be read without waiting; room is for a look at it.  CONN_PART also when it is no request, or ended. */
+/* What can be read without waiting; room is for a look at it.  CONN_PART also when it is no request, or ended.  A request that
+ * is whole and plain is taken off the connection, for conn_read. */
 enum conn_has { CONN_NOTHING, CONN_PART, CONN_WHOLE };
-enum conn_has conn_peek(const struct conn *c, void *room, size_t bytes);
+enum conn_has conn_peek(struct conn *c, void *room, size_t bytes);
 /* The next request, which waits for what is not there yet; NULL when it is none.  It is good until conn_finish. */
 struct request *conn_read(struct conn *c);
 /* After the answer.  True when the web server keeps the connection for another. */
