@@ -118,6 +118,8 @@ write_config(const struct cli *cli, const struct conf *c, const char *path, cons
 		buf_fmt(&line, "handle = %s\n", handle);
 		replace_line(&text, "# handle = ", line.data);
 	}
+	if (cli_option(cli, "system") != NULL) /* the machine has a web server of its own */
+		replace_line(&text, "port = ", "port = 0\n");
 	replace_line(&text, "# deno = ", runtimes->len > 0 ? runtimes->data : "");
 	check = conf_parse(path, text.data, text.len, c->home, NULL, e);
 	if (check != NULL)

@@ -1,7 +1,8 @@
 """
-A machine to break: systemd as process 1 of namespaces of its own, over a throw-away copy of this machine's files.
+A machine to break: systemd as process 1 of namespaces of its own, over a throw-away copy of this machine's files, or of another
+root file system.
 
-The network is the host's, so that ports on loopback are reached from both sides.
+The network is that of whoever starts it, so that ports on loopback are reached from both sides.
 """
 from kit import *  # noqa: F403
 
@@ -11,7 +12,7 @@ set -e
 mkdir -p %(d)s/ov %(d)s/root
 mount -t tmpfs tmpfs %(d)s/ov
 mkdir %(d)s/ov/up %(d)s/ov/work
-mount -t overlay overlay -o lowerdir=/,upperdir=%(d)s/ov/up,workdir=%(d)s/ov/work %(d)s/root
+mount -t overlay overlay -o lowerdir=%(lower)s,upperdir=%(d)s/ov/up,workdir=%(d)s/ov/work %(d)s/root
 cd %(d)s/root
 mount -t proc proc proc
 mount -t sysfs sysfs sys
@@ -31,7 +32,7 @@ exec /lib/systemd/systemd --unit=test-machine.target --show-status=no
 
 
 class Machine:
-    def __init__(self, where):
+    def __init__(self, where, lower='/'):
         if os.geteuid() != 0:
             skip('needs root')
         for tool in ('unshare', 'nsenter'):
@@ -41,7 +42,7 @@ class Machine:
         self.log = os.path.join(where, 'systemd.log')
         script = os.path.join(where, 'boot.sh')
         with open(script, 'w') as f:
-            f.write(BOOT % {'d': where})
+            f.write(BOOT % {'d': where, 'lower': lower})
         self.p = Process(['unshare', '-m', '-p', '-C', '-u', '-i', '-f', '--kill-child=KILL', '--propagation', 'private',
                           'sh', script], self.log, env={'PATH': clean_env()['PATH']})
         self.pid = None

@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from kit import *  # noqa: E402,F403
+from deb import build, checkout, run  # noqa: E402
 from machine import Machine  # noqa: E402
 
 t = Cases()
@@ -11,39 +12,9 @@ where = scratch()
 deb = machine = None
 
 
-def checkout(name):
-    """The files of the repository, as a release would hold them."""
-    top = os.path.join(where, name)
-    r = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=ROOT, capture_output=True, text=True)
-    if r.returncode != 0:
-        shutil.copytree(ROOT, top, ignore=shutil.ignore_patterns('build', 'node_modules'))
-        return top
-    for name in r.stdout.splitlines():
-        if os.path.isfile(os.path.join(ROOT, name)):
-            os.makedirs(os.path.dirname(os.path.join(top, name)), exist_ok=True)
-            shutil.copy2(os.path.join(ROOT, name), os.path.join(top, name))
-    return top
-
-
-def run(*words, **kw):
-    r = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=400 * SLOW, **kw)
-    check(r.returncode == 0, ' '.join(words), r.returncode, r.stderr[-1500:] + r.stdout[-500:])
-    return r.stdout
-
-
 def builds():
     global deb
-    program('dpkg-buildpackage')
-    program('dh')
-    top = checkout('src')
-    shutil.copytree(os.path.join(top, 'contrib', 'packaging', 'debian'), os.path.join(top, 'debian'))
-    env = clean_env(DEB_BUILD_OPTIONS='parallel=2 noautodbgsym', HOME=where)
-    if shutil.which('ccache'):  # whoever has it builds the same files over and over
-        env.update(PATH='/usr/lib/ccache:' + env['PATH'], CCACHE_DIR=os.environ.get(
-            'CCACHE_DIR', os.path.expanduser('~/.cache/ccache')))
-    run('dpkg-buildpackage', '-us', '-uc', '-b', cwd=top, env=env)
-    (name,) = [n for n in os.listdir(where) if n.endswith('.deb')]
-    deb = os.path.join(where, name)
+    deb = build(where)
 
 
 def clean():
@@ -98,7 +69,7 @@ def removes():
 
 def by_script():
     """contrib/install.sh as an ordinary user would, into a directory of his; make uninstall takes all of it away."""
-    top = checkout('user')
+    top = checkout(os.path.join(where, 'user'))
     prefix = os.path.join(where, 'prefix')
     # What was built already is not built again, but for what names PREFIX.
     shutil.copytree(BUILD, os.path.join(top, 'build'), ignore=shutil.ignore_patterns('check', 'san', 'fuzz', 'lint', 'tests'))
