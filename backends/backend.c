@@ -39,6 +39,7 @@ plan_clear(struct plan *p)
 	parts_clear(&p->args);
 	parts_clear(&p->open);
 	parts_clear(&p->join);
+	free(p->cradle);
 	free(p->cwd);
 	free(p->dir);
 	free(p->holder);

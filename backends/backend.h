@@ -20,7 +20,7 @@ struct bundle; /* lib/bundle.h */
 struct task {
 	int64_t instance;          /* number, for names and labels */
 	const struct runtime *runtime;
-	const char *dir;           /* absolute: HOME/run/i/N, holds sock, out (plan.gate), bundle/, tmp/, package.json */
+	const char *dir;           /* absolute: HOME/run/i/N, holds sock, out (plan.gate), bundle/; if not contained tmp/, package.json */
 	const struct bundle *bundle; /* whose permissions it needs; NULL: a blank, no permissions */
 	const char *author, *name; /* whose bundle and which, for [grants]; NULL with a blank */
 };
@@ -70,8 +70,12 @@ struct plan {
 	bool abroad;
 	/* A program of the host that may have to call set-uid helpers; nothing of a bundle runs with its rights. */
 	bool trusted;
-	/* Filled in by who carries it out: files that the process writes 0 to before anything else, to join control groups. */
+	/*
+	 * Filled in by who carries it out: files that the process writes 0 to before anything else, to join control groups; the
+	 * directory of one that it is born in, NULL: none.
+	 */
 	struct conf_list join;
+	char *cradle;
 };
 #define PLAN_ARGS_FD  3
 #define PLAN_OPEN_FD  4

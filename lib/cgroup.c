@@ -402,9 +402,17 @@ cgroup_join(const struct cgroup *g, struct conf_list *out)
 	size_t i;
 
 	for (i = 0; g != NULL && i < base_count; i++) {
+		if (bases[i].two)
+			continue;
 		out->item = mem_grow(out->item, (out->n + 1) * sizeof *out->item);
-		out->item[out->n++] = mem_fmt("%s/cgroup.procs", g->dir[i]);
+		out->item[out->n++] = mem_fmt("%s/tasks", g->dir[i]);
 	}
+}
+
+const char *
+cgroup_cradle(const struct cgroup *g)
+{
+	return g != NULL && base_count > 0 && bases[0].two ? g->dir[0] : NULL;
 }
 
 void

@@ -26,8 +26,13 @@ int cgroup_sweep(void);
 /* A group for an instance: hard bounds for memory and for processes and threads.  NULL when there are none. */
 struct cgroup *cgroup_new(int64_t instance, int64_t memory_bytes, int64_t tasks);
 void cgroup_bound(const struct cgroup *g, int64_t memory_bytes, int64_t tasks);
-/* The files that a process joins the group by: it writes 0 to each.  Added to the list, allocated. */
+/*
+ * How a process gets in.  Version 1: it writes 0 to each of these files (added to the list, allocated).  They are "tasks", not
+ * "cgroup.procs": for a thread that moves itself alone the kernel waits for nobody, for a whole process some 10 ms.
+ */
 void cgroup_join(const struct cgroup *g, struct conf_list *out);
+/* Version 2: it is born there (CLONE_INTO_CGROUP), which waits for nobody either.  The directory, or NULL. */
+const char *cgroup_cradle(const struct cgroup *g);
 /* Removes it, now or, when somebody is still dying in it, at a later call of cgroup_tidy.  NULL is fine. */
 void cgroup_free(struct cgroup *g);
 void cgroup_tidy(void);

@@ -11,6 +11,7 @@
 #include "lib/buf.h"
 #include "lib/cgroup.h"
 #include "lib/conf.h"
+#include "lib/mem.h"
 
 static void
 open_groups(const char *home)
@@ -32,6 +33,17 @@ clear(struct conf_list *l)
 		free(l->item[--l->n]);
 	free(l->item);
 	*l = (struct conf_list){ NULL, 0 };
+}
+
+/* Where a process is put in, whichever version it is. */
+static void
+ways_into(const struct cgroup *g, struct conf_list *out)
+{
+	cgroup_join(g, out);
+	if (cgroup_cradle(g) == NULL)
+		return;
+	out->item = mem_grow(out->item, (out->n + 1) * sizeof *out->item);
+	out->item[out->n++] = mem_fmt("%s/cgroup.procs", cgroup_cradle(g));
 }
 
 static pid_t
@@ -84,7 +96,7 @@ TEST(a_control_group_goes_with_its_instance)
 	open_groups(t_tmpdir());
 	g = cgroup_new(7, 64 << 20, 20);
 	CHECK(g != NULL);
-	cgroup_join(g, &join);
+	ways_into(g, &join);
 	CHECK(join.n > 0);
 	file = join.item[0];
 	pid = start_in(&join);
@@ -106,10 +118,10 @@ TEST(what_a_dead_scheduler_left_in_control_groups_is_swept_and_no_other)
 
 	open_groups("/srv/somebody-else");
 	other = cgroup_new(1, 64 << 20, 20);
-	cgroup_join(other, &theirs);
+	ways_into(other, &theirs);
 	open_groups(t_tmpdir());
 	lost = cgroup_new(1, 64 << 20, 20); /* as with a scheduler that was killed */
-	cgroup_join(lost, &mine);
+	ways_into(lost, &mine);
 	pid = start_in(&mine);
 	CHECK(joins(mine.item[0], pid));
 	CHECK(cgroup_sweep() >= 1);
