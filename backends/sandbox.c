@@ -9,7 +9,7 @@
  *     /usr/{bin,lib,…}   the host's programs and libraries; nothing of /home, /root, /var, /opt, /srv, /usr/local
  *     /etc               a few files of our own (passwd, hosts, …) and, of the host, the loader's cache, roots of trust, time
  *     /runtime/NAME      the executor; /runtime/js what executors share; /runtime/own a program from elsewhere; the gate
- *     /job               the instance's directory: sock, out, package.json, bundle/ (it appears when the bundle is loaded)
+ *     /job               the instance's directory: sock, out, and bundle/, which may appear later
  *     /tmp               tmpfs of limits.scratch bytes; /dev/shm leads there too, so that it is bounded with it
  *     /proc /dev         its own processes; null zero full random urandom
  *

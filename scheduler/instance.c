@@ -57,7 +57,7 @@ struct instance {
 	enum instance_state state;
 	const struct backend *wall;
 	const struct runtime *runtime;
-	struct code *code;
+	struct code *code, *placed; /* placed: whose files lie in it already */
 	char *dir, *key, *version;
 	char *inside; /* dir as the process sees it */
 	struct spawned process;
@@ -682,6 +682,34 @@ join_group(struct instance *i, struct plan *plan)
 	account_bounds(conf, conf->limits.memory, conf->limits.processes, &bytes, &tasks);
 	i->group = cgroup_new(i->n, bytes, tasks);
 	cgroup_join(i->group, &plan->join);
+	plan->cradle = cgroup_cradle(i->group) != NULL ? mem_str(cgroup_cradle(i->group)) : NULL;
+}
+
+/* Always a copy: behind some walls the bundle runs with our rights and could write through a link. */
+static int
+place(struct instance *i, struct code *code, struct err *e)
+{
+	char *to = mem_fmt("%s/bundle", i->dir);
+	mode_t mask = umask(i->foreign ? 0022 : 0007);
+	int rc = bundle_place(code->dir, to, true, e);
+
+	umask(mask);
+	free(to);
+	if (rc == 0)
+		i->placed = code_ref(code);
+	return rc;
+}
+
+static int
+unplace(struct instance *i, struct err *e)
+{
+	char *at = mem_fmt("%s/bundle", i->dir);
+	int rc = i->placed != NULL ? bundle_remove(at, e) : 0;
+
+	free(at);
+	code_unref(i->placed);
+	i->placed = NULL;
+	return rc;
 }
 
 char *
@@ -719,7 +747,8 @@ instance_new(int64_t n, const struct backend *wall, const struct runtime *r, str
 		t.name = code->name;
 	}
 	i->key = instance_key_of(wall, &t);
-	if (site_make(i->dir, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0)
+	if (site_make(i->dir, e) != 0 || listen_at(i, e) != 0 || wall->plan(conf, &t, &plan, e) != 0 ||
+	    (!plan.contained && site_furnish(i->dir, e) != 0))
 		goto out;
 	i->gate = plan.gate;
 	if (plan.contained && plan.holder == NULL) /* engines have groups of their own */
@@ -734,6 +763,9 @@ instance_new(int64_t n, const struct backend *wall, const struct runtime *r, str
 	voice_open(&i->err_voice, "stderr", i->process.err_fd, (size_t)conf->limits.log_line, on_line, i);
 	loop_after(&i->timer, START_MS, on_start_late, i);
 	rc = 0;
+	i->foreign = plan.foreign;
+	if (code != NULL)
+		(void)place(i, code, NULL); /* while it starts; what fails now is tried and told later */
 out:
 	i->contained = plan.contained;
 	i->foreign = plan.foreign;
@@ -762,6 +794,7 @@ instance_free(struct instance *i)
 		exits_drop(exits, i->n);
 	i->wall->clean(conf, &t);
 	code_unref(i->code);
+	code_unref(i->placed);
 	buf_clear(&i->in);
 	if (i->wipes)
 		secret_wipe(i->out.data, i->out.room);
@@ -835,21 +868,16 @@ instance_sealed_cid(const struct instance *i)
 int
 instance_load(struct instance *i, struct code *code, struct err *e)
 {
-	char *to = mem_fmt("%s/bundle", i->dir), *seen = mem_fmt("%s/bundle", i->inside), *name = mem_fmt("%s/%s", code->did, code->name);
+	char *seen = mem_fmt("%s/bundle", i->inside), *name = mem_fmt("%s/%s", code->did, code->name);
 	struct buf b = BUF_INIT;
-	int rc = -1, placed;
-	mode_t mask;
+	int rc = -1;
 
 	assert(i->state == INSTANCE_BLANK && i->code == NULL);
 	i->code = code_ref(code);
 	account_bind(i->account, code->bundle);
 	i->bound_ms = loop_now_ms();
 	i->was_blank = i->bound_ms - i->used_ms > 0;
-	/* Always a copy: behind this wall the bundle runs with our rights and could write through a link. */
-	mask = umask(i->foreign ? 0022 : 0007);
-	placed = bundle_place(code->dir, to, true, e);
-	umask(mask);
-	if (placed != 0)
+	if (i->placed != code && (unplace(i, e) != 0 || place(i, code, e) != 0))
 		goto out;
 	say_load(&b, code, seen, name);
 	if (b.len > FRAME_MAX) {
@@ -862,7 +890,6 @@ instance_load(struct instance *i, struct code *code, struct err *e)
 	rc = open_way(i, name, e);
 out:
 	buf_clear(&b);
-	free(to);
 	free(seen);
 	free(name);
 	return rc;

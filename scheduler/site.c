@@ -31,16 +31,19 @@ write_file(const char *path, const char *text, struct err *e)
 int
 site_make(const char *dir, struct err *e)
 {
-	char *tmp = mem_fmt("%s/tmp", dir), *package = mem_fmt("%s/package.json", dir);
-	int rc = -1;
+	return mkdir(dir, 0700) == 0 ? 0 : err_errno(e, "make %s", dir);
+}
 
-	if (mkdir(dir, 0700) != 0 || mkdir(tmp, 0700) != 0) {
-		err_errno(e, "make %s", tmp);
-		goto out;
-	}
-	/* Node looks for package.json upwards from the bundle: it stops here, whatever lies above. */
-	rc = write_file(package, "{}\n", e);
-out:
+int
+site_furnish(const char *dir, struct err *e)
+{
+	char *tmp = mem_fmt("%s/tmp", dir), *package = mem_fmt("%s/package.json", dir);
+	int rc;
+
+	if (mkdir(tmp, 0700) != 0)
+		rc = err_errno(e, "make %s", tmp);
+	else /* Node looks for package.json upwards from the bundle: it stops here, whatever lies above. */
+		rc = write_file(package, "{}\n", e);
 	free(tmp);
 	free(package);
 	return rc;
@@ -78,10 +81,10 @@ site_open(const char *dir, bool gate, struct err *e)
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} all[] = { { ".", 0755 }, { "package.json", 0644 }, { "sock", 0666 }, { "out", 0666 } };
+	} all[] = { { ".", 0755 }, { "sock", 0666 }, { "out", 0666 } };
 	size_t i;
 
-	for (i = 0; i < (gate ? 4 : 3); i++) {
+	for (i = 0; i < (gate ? 3 : 2); i++) {
 		char *path = mem_fmt("%s/%s", dir, all[i].name);
 		int rc = chmod(path, all[i].mode);
 

@@ -8,8 +8,9 @@
 
 struct err;
 
-/* Makes the directory with tmp/ and package.json in it. */
 int site_make(const char *dir, struct err *e);
+/* What it needs without a wall that keeps files apart: tmp/ and package.json. */
+int site_furnish(const char *dir, struct err *e);
 /*
  * A listening unix socket in the directory, non-blocking; -1 and e.  By way of the directory's descriptor: a home's path may
  * be longer than a socket's may be.
