@@ -297,5 +297,50 @@ def timed_kind(url):
     return ms, {k.lower(): v for k, v in headers.items()}.get('at-run-instance')
 
 
+class Caller:
+    """One client on one kept connection, of so little code that what is measured is the other side."""
+
+    def __init__(self, url):
+        self.host, _, path = url.removeprefix('http://').partition('/')
+        self.request = f'GET /{path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n'.encode()
+        self.s = None
+
+    def connect(self):
+        host, port = self.host.split(':')
+        self.s = socket.create_connection((host, int(port)))
+        self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buf = b''
+
+    def call(self):
+        """Milliseconds."""
+        if self.s is None:
+            self.connect()
+        began = time.perf_counter()
+        self.s.sendall(self.request)
+        while (end := self.buf.find(b'\r\n\r\n')) < 0:
+            self.more()
+        head = self.buf[:end].lower()
+        size = end + 4 + int(re.search(rb'\ncontent-length: *(\d+)', head).group(1))
+        while len(self.buf) < size:
+            self.more()
+        ms = (time.perf_counter() - began) * 1e3
+        if not head.startswith(b'http/1.1 200'):
+            raise SystemExit(f'bench: {self.buf[:300]}')
+        self.buf = self.buf[size:]
+        if b'\nconnection: close' in head:
+            self.s.close()
+            self.s = None
+        return ms
+
+    def more(self):
+        got = self.s.recv(65536)
+        if not got:
+            raise SystemExit('bench: the connection was closed')
+        self.buf += got
+
+    def p50(self, calls):
+        return statistics.median(self.call() for _ in range(calls))
+
+
 def timed(url):
     return timed_kind(url)[0]

@@ -5,8 +5,10 @@ import shutil
 import statistics
 import subprocess
 
-from kit import IMAGES, Product, runtime_command, start_ms, timed, timed_kind, wait_url, wrk
+from kit import IMAGES, Caller, Product, runtime_command, start_ms, timed, timed_kind, wait_url, wrk
 from part_starts import wait_blank
+
+TURN = 200  # calls
 
 
 def own_start(args, wall, name):
@@ -51,15 +53,18 @@ def warm(args, kids, table, name, work, wall):
         calls = 0.0
         while calls < 20000:
             calls += 2 * wrk(p.url, 16, 2)['rate']
+    # In short turns: what else the machine does, and how warm it is, changes within a second.
+    callers = [Caller(p.url) for p in pair]
+    turns = [[c.p50(TURN) for c in callers[::1 if r % 2 else -1]][::1 if r % 2 else -1]
+             for r in range(max(8, 10 * args.rounds * args.seconds))]
     for r in range(args.rounds):
-        for clients in (1, 16):
-            for i in ((0, 1) if r % 2 else (1, 0)):
-                data.setdefault((i, clients), []).append(wrk(pair[i].url, clients, args.seconds))
+        for i in ((0, 1) if r % 2 else (1, 0)):
+            data.setdefault((i, 16), []).append(wrk(pair[i].url, 16, args.seconds))
     for p in pair:
         p.stop()
-    table.add(f'{name}: warm call behind {wall}, 1 client, p50 over none',
-              [w['p50'] / n['p50'] for n, w in zip(data[0, 1], data[1, 1])], 1.15, 1.05,
-              detail='; '.join(f"{w['p50']:.3f} over {n['p50']:.3f} ms" for n, w in zip(data[0, 1], data[1, 1])))
+    none, walled = (statistics.median(t[i] for t in turns) for i in (0, 1))
+    table.add(f'{name}: warm call behind {wall}, 1 client, p50 over none', [w / n for n, w in turns], 1.15, 1.05,
+              detail=f'{walled:.3f} over {none:.3f} ms, {len(turns)} turns of {TURN} calls')
     table.add(f'{name}: none\'s calls a second at 16 clients, over those behind {wall}',
               [n['rate'] / w['rate'] for n, w in zip(data[0, 16], data[1, 16])], 1.15, 1.05,
               detail='; '.join(f"{n['rate']:.0f} over {w['rate']:.0f}" for n, w in zip(data[0, 16], data[1, 16])))
@@ -68,7 +73,8 @@ def warm(args, kids, table, name, work, wall):
 def starts(args, kids, table, name, work, wall):
     empty = os.path.join(work, 'empty.py' if name == 'python' else 'empty.mjs')
     open(empty, 'w', encoding='utf-8').close()
-    own = statistics.median(start_ms([runtime_command(args, name)] + (['run'] if name == 'deno' else []) + [empty]))
+    runtime = [runtime_command(args, name)] + (['run'] if name == 'deno' else []) + [empty]
+    own = statistics.median(start_ms(runtime))
     argv = own_start(args, wall, name)
     if argv is None:
         table.note(f'{name}, {wall}', 'its own start cannot be measured here')
@@ -86,10 +92,13 @@ def starts(args, kids, table, name, work, wall):
             blank.append((ms - usual) / own)
     product.stop()
     product = Product(args, kids, name, work, bundles=n + 1, wall=wall)
+    sums = []
     for i in range(1, n + 1):
+        # Side by side, so that what else the machine does is on both sides of the ratio.
+        sums.append(start_ms(runtime, 1)[0] + start_ms(argv, 1)[0])
         ms, kind = timed_kind(f'{product.base}bench{i}/latest/hello')
         if kind == 'cold':
-            cold.append(ms / (own + walls))
+            cold.append(ms / statistics.median(sums[-3:]))
     product.stop()
     if blank:
         table.add(f'{name}: blank start behind {wall} adds, of the runtime\'s own start', blank, 0.5, 0.2,
