@@ -47,7 +47,8 @@ setup_debian() {
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \
 		    cmd:caddy=caddy cmd:git=git cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
 		    dpkg:python3-croniter cmd:chromium=chromium dpkg:fonts-liberation \
-		    cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish
+		    dpkg:build-essential cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian \
+		    cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish
 		;;
 	lint)
 		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck \

@@ -507,7 +507,7 @@ def start():
         runner.start()
     except RuntimeError as e:
         print('skip %s: %s' % (WALL, str(e)[-600:]))
-        print('0 passed, 0 failed, 1 skipped')
+        print('0 passed, 0 failed, 1 skipped', flush=True)
         stop_all()
         os._exit(77)
 

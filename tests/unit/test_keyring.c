@@ -199,13 +199,14 @@ TEST(what_a_key_signed_is_verified_by_its_public_half)
 
 TEST(what_root_makes_belongs_to_whose_runner_it_is)
 {
-	char *home = fresh(), *dir, *file;
+	char *home, *dir, *file;
 	struct err e = ERR_INIT;
 	struct stat st;
 	int number = 0;
 
 	if (geteuid() != 0)
 		SKIP("only root can make something for another user");
+	home = fresh();
 	CHECK(mkdir(home, 0755) == 0 && chown(home, 4242, 4343) == 0);
 	dir = below(home, "keys");
 	keyring_free(keyring_load(dir, NULL, true, &e));
