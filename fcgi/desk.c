@@ -259,6 +259,7 @@ begin(struct guest *g)
 		return;
 	}
 	c->may_park = true;
+	c->alone = desk.batch == NULL;
 	if (rc == 0)
 		rc = c->route->run(c, &e);
 	if (rc != CALL_PARKED) {

@@ -346,6 +346,8 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	    request_body(c->request, (size_t)conf->limits.request, &v->body, &has_body, e) != 0 ||
 	    gauge_enter(g, s, v->target.author, v->target.bundle, e) != 0)
 		return -1;
+	if (v->token.any && (!c->may_park || c->alone))
+		writer_ahead(c->door->writer, v->token.text);
 	header_prefer(c->request->prefer, &v->prefer);
 	print_url(c, v, xrpc);
 	if (fill_job(c, v, has_body, e) != 0) {

@@ -37,6 +37,7 @@ struct call {
 	bool traced;
 	struct trace trace; /* when traced */
 	bool may_park;
+	bool alone; /* no other call came with it: what saves a wake-up pays */
 	bool owner; /* the job runs for this caller alone: it ends when the caller leaves, and what was read of its stream goes */
 	struct invocation *invocation; /* invoke.c's own */
 };

@@ -42,16 +42,7 @@ token_read(struct token *t, const struct request *r, const struct conf *c, struc
 	t->any = true;
 	if (jwt_check(&t->jwt, c->did, TOKEN_FRAGMENT, TOKEN_METHOD, now / 1000, e) != 0)
 		return -1;
-	t->row = (struct front_token){
-		.nonce = t->jwt.nonce,
-		.alg = t->jwt.alg == KEY_P256 ? "ES256" : "ES256K",
-		.text = text,
-		.signed_ = text,
-		.signed_bytes = t->jwt.signed_n,
-		.signature = t->jwt.signature,
-		.signature_bytes = sizeof t->jwt.signature,
-		.until_at = store_token_until(t->jwt.until_s * 1000, c->limits.timeout),
-	};
+	t->text = text;
 	return 0;
 }
 
@@ -61,5 +52,5 @@ token_fill(struct token *t, struct front_job *j)
 	if (!t->any)
 		return;
 	j->caller = t->jwt.issuer;
-	j->token = &t->row;
+	j->token = t->text;
 }

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 
 #include "lib/jwt.h"
-#include "lib/store_token.h"
 
 struct conf;
 struct err;
@@ -21,7 +20,7 @@ struct request;
 struct token {
 	bool any;
 	struct jwt jwt;
-	struct front_token row;
+	const char *text; /* the request's */
 };
 #define TOKEN_INIT { .any = false }
 void token_clear(struct token *t);

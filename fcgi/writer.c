@@ -65,6 +65,16 @@ writer_ring(struct writer *w)
 	bell_ring(w->ringer, w->conf->run_dir, BELL_SCHEDULER);
 }
 
+void
+writer_ahead(struct writer *w, const char *token)
+{
+	struct buf b = BUF_INIT;
+
+	slip_ahead_print(&b, token);
+	(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, b.data, b.len);
+	buf_clear(&b);
+}
+
 static void
 settle(struct ticket *t, const struct err *e)
 {

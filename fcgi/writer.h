@@ -32,6 +32,8 @@ void writer_free(struct writer *w);
 
 /* Commits a list of tickets, and tells the scheduler.  Each is DONE or FAILED when it returns. */
 void writer_submit(struct writer *w, struct ticket *list);
+/* Says a token ahead of its call's ticket: it is verified while that is committed. */
+void writer_ahead(struct writer *w, const char *token);
 /* Rings the scheduler, for orders that went another way. */
 void writer_ring(struct writer *w);
 

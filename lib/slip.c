@@ -5,7 +5,6 @@
 #include "lib/buf.h"
 #include "lib/mem.h"
 #include "lib/store_front.h"
-#include "lib/store_token.h"
 #include "lib/store_work.h"
 
 /* What travels as text, in this order; a length is that of the bytes with their NUL, 0: NULL. */
@@ -36,7 +35,7 @@ texts_of(const struct front_job *j, const char *text[TEXTS])
 	text[PATH] = j->path;
 	text[QUERY] = j->query;
 	text[HEADERS] = j->headers_json;
-	text[TOKEN] = j->token != NULL ? j->token->text : NULL;
+	text[TOKEN] = j->token;
 	text[TRACE] = j->trace;
 }
 
@@ -67,6 +66,27 @@ slip_print(struct buf *out, const struct front_job *j)
 		buf_add(out, text[i], h.text[i]);
 	buf_add(out, j->body, j->body_bytes);
 	return true;
+}
+
+void
+slip_ahead_print(struct buf *out, const char *token)
+{
+	const uint32_t magic = AHEAD_MAGIC;
+
+	buf_add(out, &magic, sizeof magic);
+	buf_str(out, token);
+}
+
+const char *
+slip_ahead(const char *p, size_t n, size_t *token_n)
+{
+	uint32_t magic = 0;
+
+	if (n <= sizeof magic)
+		return NULL;
+	memcpy(&magic, p, sizeof magic);
+	*token_n = n - sizeof magic;
+	return magic == AHEAD_MAGIC ? p + sizeof magic : NULL;
 }
 
 /* The head, when it and what follows are sound. */

@@ -15,11 +15,16 @@ struct front_job;
 struct work_job;
 
 #define SLIP_MAGIC 0x32504c53u
+#define AHEAD_MAGIC 0x31444841u
 /* Of one datagram.  Longer rows are read from the ledger. */
 #define SLIP_MAX (32u * 1024u)
 
 /* Appends to a datagram the job as front_enqueue has inserted it; false, and nothing added, when it does not fit. */
 bool slip_print(struct buf *out, const struct front_job *j);
+/* A word ahead: the token of a call whose row is about to be committed, so that it is verified meanwhile.  A datagram of its own. */
+void slip_ahead_print(struct buf *out, const char *token);
+/* The token of such a datagram and its length; NULL when it is none. */
+const char *slip_ahead(const char *p, size_t n, size_t *token_n);
 /* The row of the next slip of a datagram; 0 when these bytes are none. */
 int64_t slip_row(const char *p, size_t n);
 /* Takes the next slip off a datagram: the job as work_queued would have read it, to be cleared with work_job_clear; false

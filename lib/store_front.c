@@ -23,6 +23,7 @@ insert_request(struct store *s, const struct front_job *j, struct err *e)
 	bind_text(q, FRONT_ENQUEUE_REQUEST_QUERY, j->query);
 	bind_text(q, FRONT_ENQUEUE_REQUEST_HEADERS_JSON, j->headers_json);
 	bind_blob(q, FRONT_ENQUEUE_REQUEST_BODY, j->body_bytes > 0 ? j->body : NULL, j->body_bytes);
+	bind_text(q, FRONT_ENQUEUE_REQUEST_TOKEN, j->token);
 	return store_run(s, q, e) < 0 ? -1 : 0;
 }
 
@@ -50,8 +51,6 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 	if (store_run(s, q, e) < 0)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);
-	if (j->token != NULL && front_token_put(s, j, e) != 0)
-		return -1;
 	return insert_request(s, j, e);
 }
 
@@ -60,7 +59,7 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 static int
 check_twin(struct store *s, struct front_job *j, struct err *e)
 {
-	int same = j->met == MET_TWIN && j->token != NULL ? front_token_same(s, j->twin.row, j, e) : 1;
+	int same = j->met == MET_TWIN && j->token != NULL ? front_token_same(s, j->twin.row, j->token, e) : 1;
 
 	if (same == 0)
 		j->met = MET_UNPROVEN;

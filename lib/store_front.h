@@ -12,7 +12,6 @@
 
 struct buf;
 struct err;
-struct front_token;
 struct store;
 
 enum front_met {
@@ -30,7 +29,7 @@ struct front_job {
 	const void *body;
 	size_t body_bytes;
 	const char *caller; /* DID of the token, to be proven; NULL: anonymous */
-	const struct front_token *token; /* store_token.h; NULL: none was sent */
+	const char *token; /* the whole of it; NULL: none was sent */
 	const char *client;
 	const char *bell; /* whom the scheduler rings, NULL: nobody waits */
 	int64_t timeout_ms;

@@ -35,7 +35,7 @@ struct store {
 	int wal_pages;          /* in the log after our last commit */
 	int wal_moved;          /* of these, already in the database */
 	bool committed;         /* since our last complete checkpoint */
-	int64_t tokens_swept;   /* up to this row, on the walk of now */
+	int64_t spent_swept;    /* up to this row, on the walk of now */
 	int64_t pruned;         /* sync jobs up to this row have lost their bodies */
 	sqlite3_stmt *stmt[SQL_COUNT];
 };

@@ -1,53 +1,38 @@
 /*
- * Service tokens in the ledger (the table token): the door writes each with its job, the workshop proves it, and it stays
- * until it could be used no more, so that it is used once.
+ * Service tokens in the ledger.  The door writes each into the request of its job; the workshop writes down which were used
+ * (the table spent), some at a time, so that each is used once whatever dies in between: up to a job all are written down,
+ * and of those after it the requests are read.
  */
 #ifndef LIB_STORE_TOKEN_H
 #define LIB_STORE_TOKEN_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct err;
-struct front_job;
 struct store;
 
-/* How long a token is kept that expires at a time: a job may wait so long before it is looked at, and clocks differ. */
+/* How long a token is remembered that expires at a time: a job may wait so long before it is looked at, and clocks differ. */
 #define STORE_TOKEN_LEEWAY_MS 30000
 int64_t store_token_until(int64_t expires_at, int64_t timeout_ms);
 
-/* As the door has read it.  Strings are borrowed. */
-struct front_token {
-	const char *nonce, *alg;
-	const char *text;    /* the whole token */
-	const char *signed_; /* what of it the signature is over */
-	size_t signed_bytes;
-	const uint8_t *signature;
-	size_t signature_bytes;
-	int64_t until_at;
-};
-
-/* The token of the job that was just inserted; its issuer is job.caller. */
-int front_token_put(struct store *s, const struct front_job *j, struct err *e);
 /* 1: the job of that row came with this very token; 0: with another, or none. */
-int front_token_same(struct store *s, int64_t row, const struct front_job *j, struct err *e);
+int front_token_same(struct store *s, int64_t row, const char *token, struct err *e);
 
-/* As the workshop takes it. */
-struct work_token {
-	char *issuer, *nonce, *alg, *signed_;
-	size_t signed_bytes;
-	uint8_t signature[64];
-	int64_t until_at;
-};
-/* ERR_NOTFOUND when the job came without one. */
-int work_token_load(struct store *s, int64_t row, struct work_token *out, struct err *e);
-void work_token_clear(struct work_token *t);
-/* It was not the issuer's: the token goes, and the job's caller with it. */
-int work_token_drop(struct store *s, int64_t row, struct err *e);
-/* All that may be used still: fn is told of each. */
-int work_tokens(struct store *s, int64_t now, void (*fn)(void *arg, int64_t row, const char *issuer, const char *nonce,
+/* It was not the issuer's: the job has no caller. */
+int work_token_nobody(struct store *s, int64_t row, struct err *e);
+
+/* All that were written down and may be used still: fn is told of each. */
+int work_spent(struct store *s, int64_t now, void (*fn)(void *arg, int64_t row, const char *issuer, const char *nonce,
     int64_t until_at), void *arg, struct err *e);
-/* Drops what can be used no more, at most max; how many, or -1. */
-int work_token_prune(struct store *s, int64_t now, int max, struct err *e);
+/* The job up to which they are.  0: none. */
+int work_spent_to(struct store *s, int64_t *row, struct err *e);
+/* The tokens of jobs after it that were taken. */
+int work_spent_after(struct store *s, int64_t row, void (*fn)(void *arg, int64_t row, const char *token), void *arg,
+    struct err *e);
+/* Inside of a transaction: some more, then how far. */
+int work_spent_put(struct store *s, int64_t row, const char *issuer, const char *nonce, int64_t until_at, struct err *e);
+int work_spent_mark(struct store *s, int64_t row, struct err *e);
+/* Drops what can be used no more, of the next max; how many, or -1. */
+int work_spent_prune(struct store *s, int64_t now, int max, struct err *e);
 
 #endif

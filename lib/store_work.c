@@ -193,6 +193,7 @@ take_job(struct work_job *j, sqlite3_stmt *q)
 	body = sqlite3_column_blob(q, c);
 	j->body_bytes = (size_t)sqlite3_column_bytes(q, c);
 	j->body = body != NULL ? mem_strn(body, j->body_bytes) : NULL;
+	j->token = take_text(q, c + 1);
 }
 
 /* The batch is read before anybody is told of it, so that fn may use the store. */

@@ -29,7 +29,7 @@ struct work_job {
 	bool idempotent, cancel;
 	/* request */
 	char *url, *path, *query, *headers_json;
-	char *token; /* as the door has told it (lib/slip.h); NULL: none, or it has to be read (store_token.h) */
+	char *token; /* that came with it; NULL: none */
 	void *body;
 	size_t body_bytes;
 };

@@ -1,24 +1,149 @@
 /*
  * The door has judged a token by its text; here its signature is checked with the issuer's key.  A key may have been replaced
  * since it was read: then it is read anew, once, and not in a storm.  What was used before is refused without a look at its
- * signature.  For a call that is let in nothing is written: the door wrote the token with the job, and it stands there until
- * it could be used no more; only one that was not the issuer's is taken out again (turn.c).
+ * signature.
+ *
+ * The door says a token ahead, before it commits the call's row: it is verified while the disk's cache is written, and the job
+ * finds it done.  What was said ahead counts for that text and key alone, and spends nothing.
+ *
+ * For a call that is let in nothing is written: its token stands in its request.  Some at a time, and once a second, those that
+ * were used are written down together, with the job up to which they all are (callers_keep); the next scheduler reads these,
+ * and the requests after that job.
  */
 #include "scheduler/callers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/clock.h"
-#include "lib/store_retry.h"
 #include "lib/jwt.h"
+#include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/store.h"
+#include "lib/store_retry.h"
 #include "lib/store_token.h"
 #include "scheduler/people.h"
 #include "scheduler/seen.h"
 #include "scheduler/shop.h"
 
+#define AHEAD      16   /* said and not used yet; the oldest gives way */
+#define KEEP_MANY  128  /* used ones are written down when there are so many */
+#define KEEP_ROWS  4096 /* and how far we are, also when nobody shows any */
+
+struct ahead {
+	char *text;
+	size_t n;
+	struct jwt jwt;
+	struct key key;
+};
+
+struct used {
+	int64_t row;
+	char *issuer, *nonce;
+	int64_t until_at;
+};
+
+static struct {
+	struct ahead ahead[AHEAD];
+	unsigned next;
+	struct used *used; /* and not written down */
+	size_t n, room;
+	int64_t kept_to; /* the job up to which all are */
+} callers;
+
+/* --- what was used --- */
+
+/* Issuer and nonce are taken over. */
 static void
-on_used(void *arg, int64_t row, const char *issuer, const char *nonce, int64_t until_at)
+remember(int64_t row, char *issuer, char *nonce, int64_t until_at)
+{
+	if (callers.n == callers.room)
+		callers.used = mem_grow(callers.used, (callers.room = callers.room * 2 + KEEP_MANY) * sizeof *callers.used);
+	callers.used[callers.n++] = (struct used){ row, issuer, nonce, until_at };
+}
+
+static void
+forget_used(void)
+{
+	size_t i;
+
+	for (i = 0; i < callers.n; i++) {
+		free(callers.used[i].issuer);
+		free(callers.used[i].nonce);
+	}
+	callers.n = 0;
+}
+
+/* Of all jobs up to this one it is known whose their tokens are. */
+static int64_t
+proven_to(void)
+{
+	int64_t to = shop.last_row;
+	const struct job *j;
+
+	for (j = shop.held; j != NULL; j = j->next)
+		if (j->unproven && j->w.id.row <= to)
+			to = j->w.id.row - 1;
+	return to;
+}
+
+static int
+write_used(int64_t to, struct err *e)
+{
+	struct store *s = shop.s.store;
+	const struct used *u;
+	size_t i;
+
+	if (store_begin(s, false, e) != 0)
+		return -1;
+	for (i = 0, u = callers.used; i < callers.n; i++, u++)
+		if (work_spent_put(s, u->row, u->issuer, u->nonce, u->until_at, e) != 0)
+			break;
+	if (i == callers.n && work_spent_mark(s, to, e) == 0 && store_commit(s, e) == 0)
+		return 0;
+	store_rollback(s);
+	return -1;
+}
+
+static void
+keep(int64_t to)
+{
+	struct err e = ERR_INIT;
+
+	if (write_used(to, &e) != 0) {
+		log_warn("used tokens", "why=%s", log_q(e.text));
+		return;
+	}
+	callers.kept_to = to;
+	forget_used();
+}
+
+void
+callers_keep(void)
+{
+	int64_t to = proven_to();
+
+	if (to < callers.kept_to)
+		to = callers.kept_to; /* what a scheduler before us had proven */
+	if (callers.n > 0 || to - callers.kept_to >= KEEP_ROWS)
+		keep(to);
+}
+
+void
+callers_turn(void)
+{
+	if (callers.n >= KEEP_MANY && callers.n % KEEP_MANY == 0)
+		callers_keep();
+}
+
+void
+callers_renumbered(void)
+{
+	keep(shop.last_row);
+}
+
+static void
+on_spent(void *arg, int64_t row, const char *issuer, const char *nonce, int64_t until_at)
 {
 	struct err e = ERR_INIT;
 
@@ -26,15 +151,112 @@ on_used(void *arg, int64_t row, const char *issuer, const char *nonce, int64_t u
 	seen_add(shop.seen, issuer, nonce, row, until_at, clock_wall_ms(), &e);
 }
 
+static int64_t
+until(const struct jwt *t)
+{
+	return store_token_until(t->until_s * 1000, shop.conf->limits.timeout);
+}
+
+static void
+on_taken(void *arg, int64_t row, const char *token)
+{
+	struct err e = ERR_INIT;
+	struct jwt t;
+
+	(void)arg;
+	if (jwt_parse(&t, token, strlen(token), &e) != 0)
+		return;
+	seen_add(shop.seen, t.issuer, t.nonce, row, until(&t), clock_wall_ms(), &e);
+	remember(row, t.issuer, t.nonce, until(&t));
+	t.issuer = t.nonce = NULL;
+	jwt_clear(&t);
+}
+
 int
 callers_open(struct err *e)
 {
-	return work_tokens(shop.s.store, clock_wall_ms(), on_used, NULL, e);
+	struct store *s = shop.s.store;
+
+	if (work_spent(s, clock_wall_ms(), on_spent, NULL, e) != 0 || work_spent_to(s, &callers.kept_to, e) != 0)
+		return -1;
+	return work_spent_after(s, callers.kept_to, on_taken, NULL, e);
 }
+
+/* --- what is said ahead --- */
+
+static void
+ahead_clear(struct ahead *a)
+{
+	free(a->text);
+	jwt_clear(&a->jwt);
+	memset(a, 0, sizeof *a);
+}
+
+static bool
+verifies(const struct jwt *t, const char *text, const struct person *who, struct err *e)
+{
+	return who->has_key && who->key.curve == t->alg &&
+	    key_verify(&who->key, text, t->signed_n, t->signature, sizeof t->signature, true, e) == 0;
+}
+
+void
+callers_ahead(const char *text, size_t n)
+{
+	struct ahead *a = &callers.ahead[callers.next % AHEAD];
+	const struct person *who;
+	struct err e = ERR_INIT;
+	struct jwt t;
+
+	if (jwt_parse(&t, text, n, &e) != 0)
+		return;
+	if (!seen_before(shop.seen, t.issuer, t.nonce, 0) && (who = people_who(shop.people, t.issuer)) != NULL &&
+	    verifies(&t, text, who, &e)) {
+		ahead_clear(a);
+		*a = (struct ahead){ mem_strn(text, n), n, t, who->key };
+		callers.next++;
+	} else {
+		jwt_clear(&t);
+	}
+}
+
+/* Was this text said, and verified with a key?  Then it is here no more. */
+static bool
+take_ahead(const char *text, size_t n, struct jwt *t, struct key *key)
+{
+	unsigned i;
+
+	for (i = 0; i < AHEAD; i++) {
+		struct ahead *a = &callers.ahead[i];
+
+		if (a->n != n || a->text == NULL || memcmp(a->text, text, n) != 0)
+			continue;
+		*t = a->jwt;
+		*key = a->key;
+		memset(&a->jwt, 0, sizeof a->jwt);
+		ahead_clear(a);
+		return true;
+	}
+	return false;
+}
+
+void
+callers_close(void)
+{
+	unsigned i;
+
+	callers_keep();
+	forget_used();
+	free(callers.used);
+	for (i = 0; i < AHEAD; i++)
+		ahead_clear(&callers.ahead[i]);
+	memset(&callers, 0, sizeof callers);
+}
+
+/* --- the proof --- */
 
 /* The failure to learn who the issuer is, in words of a token. */
 static enum callers_said
-unknown(const struct person *who, const struct work_token *t, struct err *e)
+unknown(const struct person *who, const struct jwt *t, struct err *e)
 {
 	if (who->failure.kind == ERR_NOTFOUND || who->failure.kind == ERR_INPUT || who->did != NULL)
 		err_named(e, ERR_DENIED, "BadJwtIss", "token: its issuer %.100s: %.300s", t->issuer, who->failure.text);
@@ -45,19 +267,20 @@ unknown(const struct person *who, const struct work_token *t, struct err *e)
 }
 
 static int
-check_signature(const struct person *who, const struct work_token *t, struct err *e)
+check_signature(const struct person *who, const struct jwt *t, const char *text, struct err *e)
 {
-	if (strcmp(key_curve_alg(who->key.curve), t->alg) != 0)
-		return err_named(e, ERR_DENIED, "BadJwtAlgorithm", "token: it says %.10s, the key of %.100s is for %s", t->alg,
-		    t->issuer, key_curve_alg(who->key.curve));
-	if (key_verify(&who->key, t->signed_, t->signed_bytes, t->signature, sizeof t->signature, true, e) == 0)
+	if (who->key.curve != t->alg)
+		return err_named(e, ERR_DENIED, "BadJwtAlgorithm", "token: it says %.10s, the key of %.100s is for %s",
+		    key_curve_alg(t->alg), t->issuer, key_curve_alg(who->key.curve));
+	if (verifies(t, text, who, e))
 		return 0;
 	return err_named(e, ERR_DENIED, "BadJwtSignature", "token: it is not signed by the key that the document of %.100s names",
 	    t->issuer);
 }
 
+/* key: with which it was verified already, or NULL. */
 static enum callers_said
-prove(struct job *j, const struct work_token *t, struct err *e)
+prove(struct job *j, struct jwt *t, const struct key *key, struct err *e)
 {
 	const struct person *who;
 
@@ -69,48 +292,49 @@ prove(struct job *j, const struct work_token *t, struct err *e)
 		return CALLERS_WAIT;
 	if (!who->has_key)
 		return unknown(who, t, e);
-	if (check_signature(who, t, e) != 0) {
+	if ((key == NULL || !key_equal(key, &who->key)) && check_signature(who, t, j->w.token, e) != 0) {
 		bool again = !j->renewed && people_renew(shop.people, t->issuer);
 
 		j->renewed = true;
 		return again ? CALLERS_WAIT : CALLERS_REFUSED;
 	}
-	if (seen_add(shop.seen, t->issuer, t->nonce, j->w.id.row, t->until_at, clock_wall_ms(), e) != 0)
+	if (seen_add(shop.seen, t->issuer, t->nonce, j->w.id.row, until(t), clock_wall_ms(), e) != 0)
 		return CALLERS_REFUSED;
+	remember(j->w.id.row, t->issuer, t->nonce, until(t));
+	t->issuer = t->nonce = NULL;
 	return CALLERS_PROVEN;
 }
 
-/* What came with the bell need not be read from the ledger. */
-static int
-take(const struct job *j, struct work_token *t, struct err *e)
+static enum callers_said
+prove_token(struct job *j, struct err *e)
 {
-	struct jwt jwt;
+	size_t n = strlen(j->w.token);
+	enum callers_said said = CALLERS_REFUSED;
+	struct jwt t;
+	struct key key;
+	bool ahead = take_ahead(j->w.token, n, &t, &key);
 
-	if (j->w.token == NULL)
-		return work_token_load(shop.s.store, j->w.id.row, t, e);
-	if (jwt_parse(&jwt, j->w.token, strlen(j->w.token), e) != 0)
-		return -1;
-	*t = (struct work_token){ .issuer = mem_str(jwt.issuer), .nonce = mem_str(jwt.nonce), .alg = mem_str(key_curve_alg(jwt.alg)),
-		.signed_ = mem_strn(j->w.token, jwt.signed_n), .signed_bytes = jwt.signed_n,
-		.until_at = store_token_until(jwt.until_s * 1000, shop.conf->limits.timeout) };
-	memcpy(t->signature, jwt.signature, sizeof t->signature);
-	jwt_clear(&jwt);
-	return 0;
+	if (!ahead && jwt_parse(&t, j->w.token, n, e) != 0)
+		return CALLERS_REFUSED;
+	if (strcmp(t.issuer, j->w.caller) == 0)
+		said = prove(j, &t, ahead ? &key : NULL, e);
+	else
+		err_named(e, ERR_DENIED, "BadJwt", "token: it is another's than the job says");
+	jwt_clear(&t);
+	return said;
 }
 
 enum callers_said
 callers_prove(struct job *j, struct err *e)
 {
-	struct work_token t = { 0 };
 	enum callers_said said = CALLERS_REFUSED;
 
-	if (take(j, &t, e) == 0 && strcmp(t.issuer, j->w.caller) == 0)
-		said = prove(j, &t, e);
+	if (j->w.token != NULL)
+		said = prove_token(j, e);
 	else if (work_is_rerun(shop.s.store, j->w.id.row))
 		said = CALLERS_PROVEN; /* the caller of the job it was made from was */
 	else
 		err_named(e, ERR_DENIED, "BadJwt", "token: none stands beside the job");
-	work_token_clear(&t);
 	if (said == CALLERS_PROVEN)
 		j->unproven = false;
 	return said;

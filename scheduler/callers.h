@@ -4,6 +4,8 @@
 #ifndef SCHEDULER_CALLERS_H
 #define SCHEDULER_CALLERS_H
 
+#include <stddef.h>
+
 struct err;
 struct job;
 
@@ -15,6 +17,14 @@ enum callers_said {
 
 /* Reads the tokens in use from the ledger. */
 int callers_open(struct err *e);
+void callers_close(void);
+/* A token whose job comes next, most likely: as soon as its issuer's key is at hand it is verified. */
+void callers_ahead(const char *text, size_t n);
+/* Writes down what was used: after each turn when it is much, and before anything is pruned. */
+void callers_turn(void);
+void callers_keep(void);
+/* Somebody has deleted rows, and jobs have lower numbers from now on. */
+void callers_renumbered(void);
 /* For a job whose w.caller is not NULL. */
 enum callers_said callers_prove(struct job *j, struct err *e);
 

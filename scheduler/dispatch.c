@@ -187,6 +187,7 @@ dispatch_turn(void *arg)
 		settle_commit();
 		turn_reset(&shop.turn);
 		checkpoint_turn(shop.checkpoint, shop.s.store);
+		callers_turn();
 	}
 	flush_instances();
 	bury();
@@ -222,6 +223,7 @@ keep_house(void)
 	int64_t now = clock_wall_ms(), until = clock_mono_us() + PRUNE_US, newest;
 	int n;
 
+	callers_keep();
 	do {
 		n = work_prune(shop.s.store, now - shop.conf->scheduler.keep_sync, now - shop.conf->scheduler.keep_async,
 		    shop.conf->scheduler.keep_size, PRUNE_ROWS, &e);
@@ -232,7 +234,7 @@ keep_house(void)
 		n = -1;
 	if (n >= 0 && traffic_prune(shop.s.store, now, &e) != 0)
 		n = -1;
-	if (n >= 0 && work_token_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
+	if (n >= 0 && work_spent_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
 		n = -1;
 	if (n >= 0 && key_prune(shop.s.store, now - shop.conf->jobs.keep_keys, PRUNE_KEYS, &e) < 0)
 		n = -1;
@@ -242,6 +244,7 @@ keep_house(void)
 	if (n >= 0 && work_last(shop.s.store, &newest, &e) == 0 && newest < shop.last_row) {
 		n = work_before_open(shop.s.store, &shop.last_row, &e);
 		shop.rescan = true;
+		callers_renumbered();
 	}
 	if (n < 0)
 		log_warn("housekeeping", "why=%s", log_q(e.text));
@@ -287,6 +290,16 @@ on_late_orders(void *arg)
 	shop.orders = true;
 }
 
+static bool
+heard_ahead(const char *p, size_t n)
+{
+	const char *token = slip_ahead(p, n, &n);
+
+	if (token != NULL)
+		callers_ahead(token, n);
+	return token != NULL;
+}
+
 /* Slips say all there is to know of new rows; for anything else the ledger is looked at. */
 static void
 on_bell(void *arg, uint32_t ev)
@@ -299,7 +312,7 @@ on_bell(void *arg, uint32_t ev)
 	(void)arg;
 	(void)ev;
 	for (i = 0; i < BELLS_A_TURN && (n = bell_next(shop.bell, heard, sizeof heard)) >= 0; i++)
-		bare = !intake_slips(heard, (size_t)n) || bare;
+		bare = !(intake_slips(heard, (size_t)n) || heard_ahead(heard, (size_t)n)) || bare;
 	if (!bare)
 		return;
 	shop.look = shop.rung = true;
@@ -609,6 +622,7 @@ dispatch_close(void)
 	exits_free(shop.exits);
 	people_free(shop.people);
 	graph_free(shop.graph);
+	callers_close();
 	seen_free(shop.seen);
 	quota_close();
 	checkpoint_free(shop.checkpoint);

@@ -8,6 +8,7 @@
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/store_retry.h"
+#include "scheduler/callers.h"
 #include "scheduler/shop.h"
 
 /* The order that is worked off, and how far; a scheduler that starts anew begins at its front again, which does no harm: what
@@ -63,6 +64,7 @@ redrive_step(int64_t id, const char *verb, const cJSON *args, char *note, size_t
 		return true;
 	}
 	f.poisoned = f.poisoned || !drive;
+	callers_keep(); /* before requests go with what stands in them */
 	some = drive ?
 	    work_redrive(shop.s.store, &f, &at.after, shop.conf->limits.timeout, clock_wall_ms(), &e) :
 	    work_purge(shop.s.store, &f, &at.after, &e);

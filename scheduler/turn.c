@@ -296,7 +296,7 @@ write_drop(struct store *s, struct job *j, int64_t now, struct err *e)
 	struct work_end end;
 
 	fill_end(j, &end);
-	if (j->unproven && work_token_drop(s, j->w.id.row, e) != 0)
+	if (j->unproven && work_token_nobody(s, j->w.id.row, e) != 0)
 		return -1;
 	return work_drop(s, j->w.id.row, &end, now, e);
 }

@@ -105,7 +105,8 @@ CREATE TABLE request (
   path         TEXT NOT NULL,               -- rest after the endpoint, '' or '/more/path'
   query        TEXT NOT NULL,               -- raw, without '?'
   headers_json TEXT NOT NULL,               -- [["name","value"],...], names in lower case
-  body         BLOB
+  body         BLOB,
+  token        TEXT                         -- the service token that came with it
 ) STRICT;
 
 -- What the handler answered.  A stream has streamed = 1, no body here, and its bytes in chunk.
@@ -199,15 +200,14 @@ CREATE TABLE idempotency (
   UNIQUE (scope, caller, key)
 ) STRICT;
 
--- Service tokens that callers showed: each is good for one call, and stays until it could be used no more.
-CREATE TABLE token (
-  job       INTEGER PRIMARY KEY,
-  issuer    TEXT    NOT NULL,               -- DID that it says it is of; one that was not is dropped
-  nonce     TEXT    NOT NULL,               -- jti
-  alg       TEXT    NOT NULL CHECK (alg = 'ES256' OR alg = 'ES256K'),
-  signed    TEXT    NOT NULL,               -- head and claims in base64url: what the signature is over
-  signature BLOB    NOT NULL,
-  until_at  INTEGER NOT NULL
+-- Service tokens that were used: each is good for once, and stands here until it could be used no more.  The scheduler writes
+-- them down once a second, for all jobs up to meta.spent_to; of later ones the token stands in request.
+CREATE TABLE spent (
+  id       INTEGER PRIMARY KEY,             -- order of coming
+  job      INTEGER NOT NULL,                -- for which; it may come again, if it was not started
+  issuer   TEXT    NOT NULL,                -- DID
+  nonce    TEXT    NOT NULL,                -- jti
+  until_at INTEGER NOT NULL
 ) STRICT;
 
 -- Receipts for calls that asked for one (lib/receipt.h), as the keeper signed them.  Dropped with the job.

@@ -79,8 +79,8 @@ VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, 
         :created_mono, :trace);
 
 -- name: front_enqueue_request
-INSERT INTO request (job, url, path, query, headers_json, body)
-VALUES (:job, :url, :path, :query, :headers_json, :body);
+INSERT INTO request (job, url, path, query, headers_json, body, token)
+VALUES (:job, :url, :path, :query, :headers_json, :body, :token);
 
 -- name: front_key_find
 -- What a key means: its age, its job, whether that one was refused or given up before user code ran, and whether it was
@@ -95,12 +95,8 @@ SELECT k.created_at, j.id, j.nonce,
 -- name: front_key_put
 INSERT OR REPLACE INTO idempotency (scope, caller, key, job, created_at) VALUES (:scope, :caller, :key, :job, :now);
 
--- name: front_token_put
-INSERT INTO token (job, issuer, nonce, alg, signed, signature, until_at)
-VALUES (:job, :issuer, :nonce, :alg, :signed, :signature, :until_at);
-
 -- name: front_token_same
-SELECT 1 FROM token WHERE job = :job AND signed = :signed AND signature = :signature;
+SELECT 1 FROM request WHERE job = :job AND token = :token;
 
 -- name: front_load
 -- Jobs not done, each count stopping at its cap.
@@ -223,7 +219,7 @@ UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 -- Oldest first, from where the last look ended.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       j.trace, r.url, r.path, r.query, r.headers_json, r.body
+       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id > :after AND j.state = 'queued'
  ORDER BY j.id LIMIT :max;
@@ -240,22 +236,31 @@ SELECT coalesce(max(id), 0) FROM job;
 -- The columns of work_queued.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       j.trace, r.url, r.path, r.query, r.headers_json, r.body
+       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id = :row;
-
--- name: work_token_get
-SELECT issuer, nonce, alg, signed, signature, until_at FROM token WHERE job = :job;
-
--- name: work_token_drop
-DELETE FROM token WHERE job = :job;
 
 -- name: work_token_nobody
 UPDATE job SET caller = NULL WHERE id = :job;
 
--- name: work_tokens
+-- name: work_spent
 -- Whoever shows one of these again is refused.
-SELECT job, issuer, nonce, until_at FROM token WHERE until_at > :now;
+SELECT job, issuer, nonce, until_at FROM spent WHERE until_at > :now;
+
+-- name: work_spent_to
+-- Up to this job they are all there.
+SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'spent_to';
+
+-- name: work_spent_after
+-- And of these the tokens were taken too: whoever was not the issuer has no caller, and what is queued comes again.
+SELECT j.id, r.token FROM job j JOIN request r ON r.job = j.id
+ WHERE j.id > :after AND j.state <> 'queued' AND j.caller IS NOT NULL AND r.token IS NOT NULL ORDER BY j.id;
+
+-- name: work_spent_put
+INSERT INTO spent (job, issuer, nonce, until_at) VALUES (:job, :issuer, :nonce, :until_at);
+
+-- name: work_spent_mark
+INSERT OR REPLACE INTO meta (key, value) VALUES ('spent_to', CAST(:row AS TEXT));
 
 -- name: work_next_lane
 -- The first admitted job of the next endpoint in byte order.
@@ -699,12 +704,12 @@ DELETE FROM firing WHERE id IN (SELECT id FROM firing ORDER BY id LIMIT :max) AN
 -- name: work_prune_keys
 DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency ORDER BY id LIMIT :max) AND created_at < :before;
 
--- name: work_prune_tokens
-DELETE FROM token WHERE job > :after AND job <= :to AND until_at <= :now;
+-- name: work_prune_spent
+DELETE FROM spent WHERE id > :after AND id <= :to AND until_at <= :now;
 
--- name: work_tokens_to
+-- name: work_prune_spent_to
 -- The next stretch of such a walk; none left: NULL, and it begins anew.
-SELECT max(job) FROM (SELECT job FROM token WHERE job > :after ORDER BY job LIMIT :max);
+SELECT max(id) FROM (SELECT id FROM spent WHERE id > :after ORDER BY id LIMIT :max);
 
 -- name: work_prune_run
 -- The newest stays: /ready reads it.  So does a run that a job still names.

@@ -202,6 +202,23 @@ def after_a_restart(w):
     refused(ask(w, token), 'JwtReplayed')
 
 
+def after_a_kill(w):
+    """What nobody has written down yet stands in its request; what is written down outlives it."""
+    tokens = []
+    for _ in range(2):
+        tokens.append(w.sign())
+        caller(ask(w, tokens[-1]), w.hand_did)
+        pid, = w.runner.sql('SELECT pid FROM run ORDER BY id DESC LIMIT 1')[0]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: w.runner.sql('SELECT pid FROM run ORDER BY id DESC LIMIT 1')[0] != (pid,) and w.runner.is_ready(),
+              'another scheduler')
+        for token in tokens:
+            refused(ask(w, token), 'JwtReplayed')
+    until(lambda: w.runner.sql("SELECT count(*) FROM spent WHERE issuer = ? AND job > 0", w.hand_did)[0][0] >= 2, 'written down')
+    last, = w.runner.sql("SELECT max(id) FROM job WHERE caller IS NOT NULL")[0]
+    until(lambda: int(w.runner.sql("SELECT value FROM meta WHERE key = 'spent_to'")[0][0]) >= last, 'how far')
+
+
 def a_rotated_key(w):
     """A key that was replaced on the directory is learnt from the first token of the new one; the old one is worth nothing."""
     old = w.service_token(w.carol)
@@ -278,7 +295,7 @@ def main():
         t.run('callers', lambda: skip(why))
         t.end()
     for fn in (anonymous, of_a_pds, for_the_service, of_the_other_curve, through_the_pds, accepted_jobs, tokens_that_are_none,
-               used_twice, at_the_same_time, under_a_key, after_a_restart, a_rotated_key, a_rotated_key_of_an_author, modes):
+               used_twice, at_the_same_time, under_a_key, after_a_restart, after_a_kill, a_rotated_key, a_rotated_key_of_an_author, modes):
         t.run('tokens: ' + fn.__name__.replace('_', ' '), fn, w)
     t.end()
 

@@ -16,7 +16,7 @@ sample(void)
 	struct front_job j = { .mode = JOB_ASYNC, .author = "did:plc:a", .bundle = "b", .version = "1.0.0", .endpoint = "e",
 		.method = "PUT", .url = "http://x/y", .path = "/p", .query = "q=1", .headers_json = "[[\"a\",\"b\"]]",
 		.body = "bo\0dy", .body_bytes = 5, .caller = "did:plc:c", .client = "192.0.2.7", .bell = "f1-0",
-		.timeout_ms = 1234, .created_at = 5678,
+		.timeout_ms = 1234, .created_at = 5678, .token = "to.k.en",
 		.created_mono = 91011, .trace = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-0000000000000000-12" };
 
 	job_nonce(j.id.nonce);
@@ -60,6 +60,7 @@ TEST(a_slip_says_what_the_ledger_says)
 	CHECK_STR(told.caller, read.caller);
 	CHECK_STR(told.client, read.client);
 	CHECK_STR(told.bell, read.bell);
+	CHECK_STR(told.token, read.token);
 	CHECK(told.did == NULL && read.did == NULL && told.cid == NULL && read.cid == NULL);
 	CHECK_INT(told.timeout_ms, read.timeout_ms);
 	CHECK_INT(told.created_at, read.created_at);
@@ -88,7 +89,7 @@ TEST(slips_share_a_bell_and_keep_what_is_not_there)
 	size_t n;
 	int i;
 
-	j.caller = j.bell = NULL;
+	j.caller = j.bell = j.token = NULL;
 	j.body = NULL;
 	j.body_bytes = 0;
 	for (i = 1; i <= 3; i++) {
@@ -104,6 +105,23 @@ TEST(slips_share_a_bell_and_keep_what_is_not_there)
 	}
 	CHECK_INT(i, 4);
 	CHECK_INT(n, 0);
+	buf_clear(&b);
+}
+
+TEST(a_token_that_is_said_ahead_is_no_slip)
+{
+	struct buf b = BUF_INIT;
+	const char *token;
+	size_t n = 0, i;
+
+	slip_ahead_print(&b, "to.k.en");
+	token = slip_ahead(b.data, b.len, &n);
+	CHECK(token != NULL && n == 7 && memcmp(token, "to.k.en", n) == 0);
+	CHECK_INT(slip_row(b.data, b.len), 0);
+	for (i = 0; i <= b.len - n; i++)
+		CHECK(slip_ahead(b.data, i, &n) == NULL);
+	b.data[0] ^= 1;
+	CHECK(slip_ahead(b.data, b.len, &n) == NULL);
 	buf_clear(&b);
 }
 
