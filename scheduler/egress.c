@@ -1,8 +1,8 @@
 /*
  * Each instance has a listening socket, handed over by the scheduler: identity is the socket one came in by.  A connection:
  *
- *     head ─read▶ waiting ─a place is free▶ resolving ─every address judged▶ connecting ─getpeername checked▶ open ─▶ over
- *       └────────────┴─────────────────────────┴──── refused: the gate is told why ─────────────────┴─────────────────▲
+ *     head -read-> waiting -a place is free-> resolving -every address judged-> connecting -getpeername checked-> open -> over
+ *       refused at any arrow but the last: the gate is told why, and it is over
  *
  * Each that is over is one line to the scheduler.
  *
@@ -291,6 +291,8 @@ tell_open(struct connection *c)
 	bool told = send(c->gate, open, sizeof open, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof open;
 
 	if (c->near >= 0) {
+		/* It leads over nothing but a loopback: pacing, as bbr does it, and windows that learn only cost time there. */
+		setsockopt(c->near, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 		shut(&c->gate);
 		return true;
 	}
