@@ -11,6 +11,7 @@
 #include <openssl/obj_mac.h>
 #include <openssl/sha.h>
 #include <secp256k1.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "lib/err.h"
@@ -255,6 +256,20 @@ verify_p256(const struct key *k, const uint8_t hash[32], const uint8_t sig[KEY_S
 	return rc;
 }
 
+/* Looked up once: OpenSSL 3 does it for each SHA256() anew, which takes as long as the hash. */
+static const EVP_MD *
+sha256(void)
+{
+	static _Atomic(EVP_MD *) kept;
+	EVP_MD *md = atomic_load(&kept), *none = NULL;
+
+	if (md == NULL && (md = EVP_MD_fetch(NULL, "SHA256", NULL)) != NULL && !atomic_compare_exchange_strong(&kept, &none, md)) {
+		EVP_MD_free(md);
+		md = none;
+	}
+	return md;
+}
+
 int
 key_verify(const struct key *k, const void *message, size_t n, const uint8_t *sig, size_t sig_n, bool allow_high_s,
     struct err *e)
@@ -265,8 +280,10 @@ key_verify(const struct key *k, const void *message, size_t n, const uint8_t *si
 	if (sig_n != KEY_SIGNATURE_BYTES)
 		return err_named(e, ERR_REMOTE, "BadSignature", "a signature has 64 bytes (r and s), this has %zu%s",
 		    sig_n, sig_n > 8 && sig[0] == 0x30 ? " and looks like DER" : "");
-	SHA256(message, n, hash);
-	valid = k->curve == KEY_K256 ? verify_k256(k, hash, sig) : verify_p256(k, hash, sig);
+	if (EVP_Digest(message, n, hash, NULL, sha256(), NULL) != 1)
+		valid = -1;
+	else
+		valid = k->curve == KEY_K256 ? verify_k256(k, hash, sig) : verify_p256(k, hash, sig);
 	ERR_clear_error();
 	if (valid < 0)
 		return err_set(e, ERR_INTERNAL, "the signature could not be checked (%s)", curves[k->curve].name);

@@ -97,9 +97,11 @@ parse64(const char last[2], const char *s, size_t n, struct buf *out)
 	size_t before = out->len, i;
 	uint32_t bits = 0;
 	int held = 0;
+	char *to;
 
 	if (n % 4 == 1)
 		return -1;
+	to = buf_room(out, n / 4 * 3 + 2);
 	for (i = 0; i < n; i++) {
 		int d = digit64(last, s[i]);
 
@@ -109,16 +111,16 @@ parse64(const char last[2], const char *s, size_t n, struct buf *out)
 		held += 6;
 		if (held >= 8) {
 			held -= 8;
-			buf_char(out, (char)(bits >> held & 0xff));
+			*to++ = (char)(bits >> held & 0xff);
 		}
 	}
 	if ((bits & ((1u << held) - 1)) != 0)
 		goto bad;
+	*to = '\0';
+	out->len = (size_t)(to - out->data);
 	return 0;
 bad:
-	out->len = before;
-	if (out->data != NULL)
-		out->data[before] = '\0';
+	out->data[before] = '\0';
 	return -1;
 }
 

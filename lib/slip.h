@@ -21,7 +21,8 @@ struct work_job;
 
 /* Appends to a datagram the job as front_enqueue has inserted it; false, and nothing added, when it does not fit. */
 bool slip_print(struct buf *out, const struct front_job *j);
-/* A word ahead: the token of a call whose row is about to be committed, so that it is verified meanwhile.  A datagram of its own. */
+/* A word ahead: the token of a call whose row is about to be committed, so that it is verified meanwhile.  A datagram of its
+ * own. */
 void slip_ahead_print(struct buf *out, const char *token);
 /* The token of such a datagram and its length; NULL when it is none. */
 const char *slip_ahead(const char *p, size_t n, size_t *token_n);
