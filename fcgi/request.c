@@ -48,6 +48,7 @@ struct wire {
 	bool broken; /* a write failed; libfcgi says so only once */
 	bool aborted;
 	bool drained; /* nothing of the request is left to read */
+	size_t got;   /* plain CGI: bytes of the body that were read */
 	struct buf out; /* whole: records to be sent */
 	bool ended;     /* whole: the answer's end is among what was sent */
 };
@@ -352,17 +353,6 @@ conn_serve(struct conn *c, bool kept, const atomic_bool *stop, request_fn *fn, v
 	conn_free(c);
 }
 
-int
-request_cgi(const struct conf *conf, request_fn *fn, void *arg)
-{
-	struct wire w = { .fd = STDOUT_FILENO };
-	struct request r;
-
-	fill(&r, environ, conf, &w);
-	fn(arg, &r);
-	return w.aborted ? 1 : 0;
-}
-
 /* --- body --- */
 
 /* Some bytes, 0 at the end, -1 with errno. */
@@ -387,9 +377,11 @@ read_fcgi(FCGX_Request *f, char *to, size_t n)
 }
 
 static ssize_t
-read_cgi(const struct request *r, size_t got, char *to, size_t n, int64_t timeout_ms)
+read_cgi(const struct request *r, char *to, size_t n, int64_t timeout_ms)
 {
 	struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+	size_t got = r->wire->got;
+	ssize_t did;
 
 	/* A CGI program must not read past the length: the server may never close the pipe. */
 	if (r->length >= 0 && (int64_t)got >= r->length)
@@ -402,7 +394,9 @@ read_cgi(const struct request *r, size_t got, char *to, size_t n, int64_t timeou
 		errno = EAGAIN;
 		return -1;
 	}
-	return read(STDIN_FILENO, to, n);
+	did = read(STDIN_FILENO, to, n);
+	r->wire->got += did > 0 ? (size_t)did : 0;
+	return did;
 }
 
 static int
@@ -434,7 +428,7 @@ read_body(struct request *r, size_t cap, struct buf *out, struct err *e)
 	for (;;) {
 		char *to = buf_room(out, 8192);
 		ssize_t n = r->wire->fcgi != NULL ? read_fcgi(r->wire->fcgi, to, 8192) :
-						    read_cgi(r, out->len, to, 8192, patience);
+						    read_cgi(r, to, 8192, patience);
 
 		if (n == 0)
 			break;
@@ -452,6 +446,36 @@ read_body(struct request *r, size_t cap, struct buf *out, struct err *e)
 	}
 	r->wire->drained = true;
 	return 0;
+}
+
+/*
+ * What nobody wanted of a body is read all the same.  Apache's mod_cgid makes standard input and output one socket: were we to
+ * end with bytes of it unread, the kernel would reset the connection, and what Apache had not yet read of the answer were lost.
+ */
+static void
+drain_cgi(const struct request *r)
+{
+	int64_t start = clock_mono_ms(), patience = r->conf->web.body_timeout;
+	char block[65536];
+	ssize_t n;
+
+	do
+		n = read_cgi(r, block, sizeof block, patience);
+	while ((n > 0 || (n < 0 && errno == EINTR)) &&
+	    clock_mono_ms() - start <= patience + (int64_t)r->wire->got / BODY_BYTES_PER_MS);
+}
+
+int
+request_cgi(const struct conf *conf, request_fn *fn, void *arg)
+{
+	struct wire w = { .fd = STDOUT_FILENO };
+	struct request r;
+
+	fill(&r, environ, conf, &w);
+	fn(arg, &r);
+	if (!w.drained && !w.aborted)
+		drain_cgi(&r);
+	return w.aborted ? 1 : 0;
 }
 
 int

@@ -14,7 +14,9 @@ where = scratch()
 machine = None
 HOME = '/home/host'
 BIN = HOME + '/at-rund/bin/at-rund'
+ECHO = b"export async function echo(request) { return new Response(await request.arrayBuffer()); }\n"
 port = free_port()
+alice = None
 
 
 def user(*words, ok=True, env=None):
@@ -41,13 +43,45 @@ def installs():
     m.run('chmod', '755', HOME)
 
 
-def by_cron():
+def a_bundle():
+    """Proven and kept while its PDS, on loopback and without TLS, can be reached (--dev); later it cannot, and the bundle stays."""
+    global alice
+    pds = Pds(where)
+    alice = pds.account('alice.test')
+    alice.deploy('echo', ECHO, 'application/javascript', runtime='application/javascript+node', entry='main.mjs')
     m = machine
-    user(BIN, 'init', '--did', 'did:web:host.invalid')
+    user(BIN, 'init', '--did', alice.did)
     config = HOME + '/.at-rund/config.ini'
     text = m.run('cat', config).stdout.replace('port = 3000', 'port = 0')
     m.put(config, text + '\n[web]\npublic_url = http://127.0.0.1:%d\n' % port
-          + '[atproto]\nplc_url = http://127.0.0.1:9\n')
+          + '[atproto]\nplc_url = %s\nhandle_resolver = %s\nports = [%d]\n' % (pds.plc, pds.url, pds.port))
+    once = free_port()
+    m.put('/etc/systemd/system/dev.service', '[Service]\nUser=host\nEnvironment=HOME=%s\nExecStart=%s serve --dev --port %d\n'
+          % (HOME, BIN, once))
+    m.run('systemctl', 'daemon-reload')
+    m.run('systemctl', 'start', 'dev.service')
+    a = until(lambda: call('http://127.0.0.1:%d/bundle/%s/echo/latest/echo' % (once, alice.did), 'POST', b'here'), 'serve answers', 30)
+    check(a.status == 200 if walls() else a.status >= 400, a, m.journal('dev.service')[-800:])
+    m.run('systemctl', 'stop', 'dev.service')
+    pds.p.stop()
+
+
+def walls():
+    """Can an ordinary user of this machine build a wall?  Without, nothing runs: none is chosen by name only."""
+    return user('bwrap', '--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', 'true', ok=False).returncode == 0
+
+
+def runs(kind):
+    for body in (b'', b'x' * 100000):
+        a = call(url().split('/xrpc')[0] + '/bundle/%s/echo/latest/echo' % alice.did, 'POST', body)
+        check((a.status, a.body) == (200, body) if walls() else a.status >= 400, kind, a)
+    # Refused before the body is read, and answered all the same.
+    for _ in range(4):
+        a = call(url().replace('xrpc/dev.at-run.describeRunner', 'bundle/nobody/x/latest/y'), 'POST', bytes(100000))
+        same((a.status, a.cut, a.error), (400, False, 'InvalidHandle'), kind)
+
+
+def by_cron():
     user('sh', '-c', 'echo MAILTO=nobody | crontab -')
     r = user(BIN, 'ensure', '--crontab', '--json')
     same(json.loads(r.stdout), {'running': True, 'started': True})
@@ -65,7 +99,7 @@ def apache():
     if m.run('sh', '-c', 'ls ' + ' '.join('%s/mod_%s.so' % (modules, n) for n in names), ok=False).returncode != 0:
         skip('apache lacks a module')
     m.put('/etc/apache2/test.conf', 'ServerRoot /srv/apache\nServerName localhost\nListen 127.0.0.1:%d\nPidFile /srv/apache/pid\n'
-          'User host\nGroup host\nErrorLog /srv/apache/log\nDefaultRuntimeDir /srv/apache\nMutex file:/srv/apache\n'
+          'ErrorLog /srv/apache/log\nDefaultRuntimeDir /srv/apache\nMutex file:/srv/apache\n'
           'DocumentRoot %s/www\n' % (port, HOME)
           + ''.join('LoadModule %s_module %s/mod_%s.so\n' % (n, modules, n) for n in names) + 'TypesConfig /dev/null\n'
           'ScriptSock /srv/apache/cgid.sock\nFcgidIPCDir /srv/apache/ipc\nFcgidProcessTableFile /srv/apache/shm\n'
@@ -75,14 +109,15 @@ def apache():
     text = user(BIN, 'web-config', 'htaccess').stdout
     m.put(HOME + '/www/.htaccess', text)
     m.run('sh', '-c', 'mkdir -p /srv/apache/ipc; chown -R host:host /srv/apache %s/www' % HOME)
-    m.put('/etc/systemd/system/web.service', '[Service]\nExecStart=/usr/sbin/apache2 -D FOREGROUND -f /etc/apache2/test.conf\n')
+    m.put('/etc/systemd/system/web.service', '[Service]\nUser=host\nExecStart=/usr/sbin/apache2 -D FOREGROUND -f /etc/apache2/test.conf\n')
     m.run('systemctl', 'daemon-reload')
     m.run('systemctl', 'start', 'web.service')
     try:
         until(lambda: call(url()).status == 200, 'mod_proxy_fcgi')
     except Failed as e:
         raise Failed('%s: %s %s%s' % (e, call(url()), m.journal('web.service')[-900:], m.run('sh', '-c', 'systemctl status web.service; ls -la /srv/apache; cat /srv/apache/log; apache2 -t -f /etc/apache2/test.conf 2>&1; ss -ltnp | grep apache', ok=False).stdout[-2500:]))
-    same(call(url()).json['did'], 'did:web:host.invalid')
+    same(call(url()).json['did'], alice.did)
+    runs('htaccess')
     for kind, name in (('htaccess-fcgid', 'at.fcgi'), ('htaccess-cgi', 'at.cgi')):
         text = user(BIN, 'web-config', kind).stdout
         m.put(HOME + '/www/.htaccess', text)
@@ -90,13 +125,13 @@ def apache():
         m.run('chmod', '755', '%s/www/%s' % (HOME, name))
         m.run('chown', 'host:host', '%s/www/%s' % (HOME, name))
         a = call(url())
-        same((a.status, a.json['did']), (200, 'did:web:host.invalid'), kind)
+        same((a.status, a.json['did']), (200, alice.did), kind)
         same(call(url().replace('xrpc/dev.at-run.describeRunner', 'ready')).status, 200, kind)
+        runs(kind)
     m.put(HOME + '/www/.htaccess', user(BIN, 'web-config', 'htaccess').stdout)
 
 
 def url():
-    """Calls of bundles through these servers are test_main_job's; without --dev they need the network."""
     return 'http://127.0.0.1:%d/xrpc/dev.at-run.describeRunner' % port
 
 
@@ -107,7 +142,7 @@ def doctor():
                  'address', 'authorization', 'service'):
         same(found[what]['verdict'], 'ok', found[what])
     check('cron' in found['service']['text'], found['service'])
-    same((found['identity']['verdict'], r.returncode), ('failure', 69), 'nobody is host.invalid')
+    same((found['identity']['verdict'], r.returncode), ('failure', 69), 'the directory is gone')
     # Apache that keeps Authorization to itself is found out.
     text = machine.run('cat', HOME + '/www/.htaccess').stdout
     machine.put(HOME + '/www/.htaccess', text.replace('CGIPassAuth On', ''))
@@ -137,6 +172,7 @@ def reboots():
     m.run('systemctl', 'daemon-reload')
     m.run('systemctl', 'start', 'cron.service')
     until(lambda: call(ready).status == 200, 'cron has started it', 60, 0.2)
+    runs('after a reboot')
 
 
 def ends():
@@ -146,6 +182,7 @@ def ends():
 
 t.run('make install below a home', installs)
 if machine:
+    t.run('a bundle is proven and kept', a_bundle)
     t.run('at-rund ensure --crontab starts it and is once', by_cron)
     t.run('through .htaccess: mod_proxy_fcgi, mod_fcgid, mod_cgid', apache)
     t.run('doctor sees what works, and what does not', doctor)
