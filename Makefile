@@ -33,7 +33,7 @@ endif
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
-           lib/egress.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o lib/trace.o
+           lib/egress.o lib/callback.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o lib/trace.o
 LEDGER   = lib/store.o lib/store_vfs.o schema.o
 FRONT    = lib/store_front.o lib/store_key.o lib/store_token.o lib/store_secret.o lib/store_traffic.o
 WORK     = lib/store_work.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_schedule.o lib/store_token.o lib/store_secret.o lib/store_graph.o lib/store_usage.o lib/store_traffic.o

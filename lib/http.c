@@ -39,6 +39,8 @@ struct call {
 	const struct http_limits *limits;
 	const char *host;
 	const char *json, *bearer; /* NULL: a GET, nobody's */
+	const char *const *more;   /* further headers, NULL: none */
+	int64_t retry_after_s;
 	http_sink *sink;
 	void *arg;
 	struct http_reply *reply;
@@ -46,7 +48,8 @@ struct call {
 	size_t header_bytes;
 	bool begun;    /* the first byte of the answer is here */
 	bool failed;   /* e says why */
-	bool enough;   /* of a refusal: the rest does not matter */
+	bool tells;    /* only the answer's status matters */
+	bool enough;   /* the rest does not matter */
 	char denied[64]; /* the address we would not connect to */
 };
 
@@ -218,6 +221,11 @@ take_body(char *p, size_t size, size_t n, void *arg)
 	curl_off_t announced = -1;
 
 	n *= size;
+	if (c->tells) {
+		c->reply->bytes += (int64_t)n;
+		c->enough = c->reply->bytes > c->limits->bytes;
+		return c->enough ? 0 : n;
+	}
 	if (status < 200 || status > 299) {
 		size_t room = REFUSAL_BYTES_MAX - c->reply->refusal.len;
 		buf_add(&c->reply->refusal, p, n < room ? n : room);
@@ -317,10 +325,31 @@ explain(const struct call *c, CURLcode code, const char *why)
 	return err_set(c->e, ERR_REMOTE, "%s: %s", c->host, why[0] != '\0' ? why : curl_easy_strerror(code));
 }
 
+/* Whoever has said what became of it may take as long as they like with the rest. */
+static bool
+has_answered(const struct call *c)
+{
+	long status = 0;
+
+	return c->tells && c->denied[0] == '\0' && curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+	    status >= 200;
+}
+
 static bool
 is_redirect(int status)
 {
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static struct curl_slist *
+add_more(const struct call *c, struct curl_slist *headers)
+{
+	const char *const *p;
+
+	for (p = c->more; p != NULL && *p != NULL; p++)
+		headers = curl_slist_append(headers, *p);
+	/* "Expect: 100-continue" would cost a round, or a second where nobody knows it. */
+	return c->tells ? curl_slist_append(headers, "Expect:") : headers;
 }
 
 static struct curl_slist *
@@ -354,13 +383,18 @@ once(struct http *h, struct call *c, const char *url, const char *accept, int64_
 	headers = curl_slist_append(NULL, line);
 	if (c->json != NULL)
 		headers = curl_slist_append(headers, "Content-Type: application/json");
-	headers = add_bearer(c, headers);
+	headers = add_more(c, add_bearer(c, headers));
 	set_options(c, url, headers, why);
 	curl_multi_add_handle(h->multi, c->easy);
-	if (run(h, c, clock_mono_ms(), whole_end, &code) != 0 || explain(c, code, why) != 0)
+	if ((run(h, c, clock_mono_ms(), whole_end, &code) != 0 || explain(c, code, why) != 0) && !has_answered(c))
 		goto out;
 	read_head(c);
-	if (is_redirect(c->reply->status)) {
+	if (c->tells) {
+		curl_off_t wait = 0;
+
+		curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &wait);
+		c->retry_after_s = wait > 0 ? (int64_t)wait : 0;
+	} else if (is_redirect(c->reply->status)) {
 		curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &to);
 		if (to == NULL || c->limits->redirects == 0) {
 			err_set(c->e, ERR_REMOTE, "%s: answers %d and redirects to %.100s; that is not followed",
@@ -455,6 +489,23 @@ http_post_json(struct http *h, const struct http_policy *policy, const char *url
 	reply->bytes = 0;
 	buf_reset(&reply->refusal);
 	return once(h, &c, url, "application/json", clock_mono_ms() + limits->total_ms, &next);
+}
+
+int
+http_tell(struct http *h, const struct http_policy *policy, const char *url, const char *const *headers, const char *json,
+    const struct http_limits *limits, int *status, int64_t *retry_after_s, struct err *e)
+{
+	struct http_reply reply = HTTP_REPLY_INIT;
+	struct err none = ERR_INIT;
+	struct call c = { .easy = h->easy, .policy = policy, .limits = limits, .json = json, .more = headers, .tells = true,
+		.reply = &reply, .e = e != NULL ? e : &none };
+	char *next = NULL;
+	int rc = once(h, &c, url, "*/*", clock_mono_ms() + limits->total_ms, &next);
+
+	*status = rc == 0 ? reply.status : 0;
+	*retry_after_s = c.retry_after_s;
+	buf_clear(&reply.refusal);
+	return rc;
 }
 
 void

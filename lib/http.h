@@ -58,6 +58,14 @@ int http_get_buf(struct http *h, const struct http_policy *policy, const char *u
 int http_post_json(struct http *h, const struct http_policy *policy, const char *url, const char *bearer, const char *json,
     const struct http_limits *limits, struct buf *body, struct http_reply *reply, struct err *e);
 
+/*
+ * POSTs JSON to whoever it is for, with further headers ("Name: value", up to NULL), and hears no more of the answer than it
+ * must: 0 when there was one, with its status (also a redirect's, which is not followed) and the seconds of Retry-After, 0:
+ * none.  Of the body limits->bytes are read at most; more, or one that does not end in time, is no failure.
+ */
+int http_tell(struct http *h, const struct http_policy *policy, const char *url, const char *const *headers, const char *json,
+    const struct http_limits *limits, int *status, int64_t *retry_after_s, struct err *e);
+
 /* Would http_get try this URL at all (scheme, port, no user, no bare address)?  The host comes back in host[256]. */
 int http_url_check(const struct http_policy *policy, const char *url, char host[256], struct err *e);
 /* Appends s percent-encoded for a query or a path segment. */

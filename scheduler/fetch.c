@@ -25,13 +25,13 @@ struct question {
 };
 
 /* The strings of a request, all that are ever said; all but the last make a question what it is. */
-#define TEXTS 9
-#define SAME  8
+#define TEXTS 12
+#define SAME  11
 static const char **
 text_of(struct fetcher_request *r, int i)
 {
 	const char **const all[TEXTS] = { &r->author, &r->name, &r->version, &r->collection, &r->cursor, &r->member,
-		&r->value, &r->only, &r->known_cid };
+		&r->value, &r->only, &r->url, &r->body, &r->signature, &r->known_cid };
 
 	return all[i];
 }

@@ -137,6 +137,7 @@ static const struct {
 	{ "bundle", task_bundle },
 	{ "identity", task_identity },
 	{ "records", task_records },
+	{ "post", task_post },
 };
 
 /* What all requests have.  The number of the operation, or -1. */
@@ -153,24 +154,28 @@ read_request(struct task *t, const cJSON *tree, int64_t came, struct err *e)
 	if (json_int(tree, "deadlineMs", 1, 3600000, &deadline, e) != 0)
 		return -1;
 	t->end = came + deadline;
+	for (i = 0; i < n && (op == NULL || strcmp(op, operations[i].word) != 0); i++)
+		;
+	if (i == n)
+		return err_set(e, ERR_INPUT, "the fetcher knows no such operation");
 	t->author = json_string(tree, "author");
-	if (t->author == NULL || !syntax_at_identifier(t->author, strlen(t->author)))
+	if (operations[i].serve != task_post && (t->author == NULL || !syntax_at_identifier(t->author, strlen(t->author))))
 		return err_set(e, ERR_INPUT, "the author is neither a DID nor a handle");
-	for (i = 0; op != NULL && i < n; i++)
-		if (strcmp(op, operations[i].word) == 0)
-			return (int)i;
-	return err_set(e, ERR_INPUT, "the fetcher knows no such operation");
+	return (int)i;
 }
 
 static void
 answer_ok(const struct task *t, const char *op, const struct buf *more, struct buf *out)
 {
-	buf_fmt(out, "{\"id\":%llu,\"op\":\"%s\",\"ok\":true,\"did\":", (unsigned long long)t->id, op);
-	buf_json_str(out, t->doc.did);
-	buf_str(out, ",\"handle\":");
-	buf_json_str(out, t->handle);
-	buf_str(out, ",\"pds\":");
-	buf_json_str(out, t->doc.pds);
+	buf_fmt(out, "{\"id\":%llu,\"op\":\"%s\",\"ok\":true", (unsigned long long)t->id, op);
+	if (t->doc.did != NULL) {
+		buf_str(out, ",\"did\":");
+		buf_json_str(out, t->doc.did);
+		buf_str(out, ",\"handle\":");
+		buf_json_str(out, t->handle);
+		buf_str(out, ",\"pds\":");
+		buf_json_str(out, t->doc.pds);
+	}
 	buf_add(out, more->data, more->len);
 	buf_char(out, '}');
 }

@@ -30,6 +30,10 @@
  * Records of a page are the word of the server and not proven.  member and value: only those whose member is this text;
  * only: of each value this member alone (a text).  seen counts the page before that.  cursor null: it was the last.
  *
+ *     → {"id":10,"op":"post","url":"https://…","name":ID of the job,"body":"JSON","signature":"eyJ…",
+ *        "deadlineMs":…}                                                     a callback
+ *     ← {"id":10,"op":"post","ok":true,"status":204,"retryAfter":seconds}    whatever the receiver said of it
+ *
  *     ← {"id":7,"ok":false,"kind":"remote","name":"UpstreamFailure","message":"…","did":…,"rev":…}
  *
  * did and rev: when the author's repository was proven to be at that revision (and perhaps not to hold the record).
@@ -51,6 +55,8 @@ struct conf;
 /* Longest message either way: a record of the largest kind and its envelope. */
 #define FETCHER_MESSAGE_MAX (4u * 1024u * 1024u)
 #define FETCHER_PORTS_MAX   16
+/* The error of a callback whose host is not on the public internet: no use to try it again. */
+#define FETCHER_POST_DENIED "CallbackDenied"
 #define FETCHER_PAGE_MAX    100 /* records */
 
 struct fetcher_conf { /* strings are borrowed from struct conf */
@@ -76,7 +82,7 @@ int fetcher_main(int fd, const struct fetcher_conf *c);
 
 /* --- the scheduler's side --- */
 
-enum fetcher_op { FETCHER_BUNDLE, FETCHER_IDENTITY, FETCHER_RECORDS, FETCHER_OP_COUNT };
+enum fetcher_op { FETCHER_BUNDLE, FETCHER_IDENTITY, FETCHER_RECORDS, FETCHER_POST, FETCHER_OP_COUNT };
 
 struct fetcher_request { /* NULL: not said */
 	uint64_t id;
@@ -84,6 +90,7 @@ struct fetcher_request { /* NULL: not said */
 	const char *author;
 	const char *name, *version, *known_cid, *last_rev;          /* of a bundle */
 	bool renew;                                                 /* of an identity */
+	const char *url, *body, *signature;                         /* of a callback; name is its job's id */
 	const char *collection, *cursor, *member, *value, *only;    /* of records */
 	int64_t deadline_ms;                                        /* milliseconds left */
 };
@@ -118,6 +125,8 @@ struct fetcher_answer {
 	size_t n_records;
 	int64_t seen;
 	char *cursor; /* NULL: no more */
+	/* of a callback */
+	int64_t status, retry_after_s;
 	/* of a bundle, and with did also when not ok: the revision that was proven, NULL: none */
 	char *rev;
 	/* not ok */

@@ -5,6 +5,7 @@
  *     fetcher_who.c      identities: DID documents and handles, kept for a while
  *     fetcher_bundle.c   a bundle's record, proven, and its code
  *     fetcher_records.c  a page of a collection, as a server tells it
+ *     fetcher_post.c     a callback, brought to its receiver
  *     fetcher_words.c    what the scheduler says and hears (the only one that runs on its side)
  */
 #ifndef SCHEDULER_FETCHER_TASK_H
@@ -50,7 +51,7 @@ struct task {
 	struct fetcher *f;
 	struct http *http;
 	uint64_t id;
-	const char *author; /* DID or handle, borrowed from the request */
+	const char *author; /* DID or handle, borrowed from the request; NULL: of a callback */
 	int64_t end;        /* monotonic ms */
 	struct did_doc doc; /* once who_is has said so */
 	char *handle;       /* proven, or NULL */
@@ -78,6 +79,7 @@ void who_rev_note(struct task *t, const char *rev);
 int task_bundle(struct task *t, const struct cJSON *tree, struct buf *out, struct err *e);
 int task_identity(struct task *t, const struct cJSON *tree, struct buf *out, struct err *e);
 int task_records(struct task *t, const struct cJSON *tree, struct buf *out, struct err *e);
+int task_post(struct task *t, const struct cJSON *tree, struct buf *out, struct err *e);
 
 /* A message with its prefix. */
 void fetcher_message_add(struct buf *out, const char *p, size_t n);

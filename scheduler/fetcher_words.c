@@ -48,6 +48,7 @@ static const char *const words[FETCHER_OP_COUNT] = {
 	[FETCHER_BUNDLE] = "bundle",
 	[FETCHER_IDENTITY] = "identity",
 	[FETCHER_RECORDS] = "records",
+	[FETCHER_POST] = "post",
 };
 
 static void
@@ -70,6 +71,9 @@ fetcher_request_add(struct buf *out, const struct fetcher_request *r)
 	add_text(&json, "version", r->version);
 	add_text(&json, "knownCid", r->known_cid);
 	add_text(&json, "lastRev", r->last_rev);
+	add_text(&json, "url", r->url);
+	add_text(&json, "body", r->body);
+	add_text(&json, "signature", r->signature);
 	add_text(&json, "collection", r->collection);
 	add_text(&json, "cursor", r->cursor);
 	add_text(&json, "member", r->member);
@@ -269,12 +273,20 @@ read_records(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 }
 
 static bool
+read_post(const cJSON *tree, struct fetcher_answer *out, struct err *e)
+{
+	return json_int(tree, "status", 100, 999, &out->status, e) == 0 && out->status != 0 &&
+	    json_int(tree, "retryAfter", 0, INT64_C(1) << 40, &out->retry_after_s, e) == 0;
+}
+
+static bool
 read_ok(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 {
 	static bool (*const read[FETCHER_OP_COUNT])(const cJSON *, struct fetcher_answer *, struct err *) = {
 		[FETCHER_BUNDLE] = read_bundle,
 		[FETCHER_IDENTITY] = read_identity,
 		[FETCHER_RECORDS] = read_records,
+		[FETCHER_POST] = read_post,
 	};
 	const char *op = json_string(tree, "op");
 	int i;
@@ -282,7 +294,7 @@ read_ok(const cJSON *tree, struct fetcher_answer *out, struct err *e)
 	for (i = 0; op != NULL && i < FETCHER_OP_COUNT; i++)
 		if (strcmp(op, words[i]) == 0)
 			break;
-	if (op == NULL || i == FETCHER_OP_COUNT || !read_who(tree, out))
+	if (op == NULL || i == FETCHER_OP_COUNT || (i != FETCHER_POST && !read_who(tree, out)))
 		return false;
 	out->op = (enum fetcher_op)i;
 	return read[i](tree, out, e);

@@ -4,7 +4,7 @@
  *     fetch_probe [--KEY VALUE]... AUTHOR NAME VERSION [AUTHOR NAME VERSION]...
  *
  * NAME +identity asks who the author is (VERSION renew: reads the document again), +records for a page of the collection
- * VERSION.
+ * VERSION, +post brings VERSION as a callback to the URL AUTHOR.
  * All requests go out at once.  Every answer is checked as the scheduler checks it; one line of JSON each, in the order
  * they come.  Exit 0 when all came.
  */
@@ -134,6 +134,13 @@ request(uint64_t id, char *const *arg)
 		r.member = member;
 		r.value = value;
 		r.only = only;
+	} else if (strcmp(arg[1], "+post") == 0) {
+		r.op = FETCHER_POST;
+		r.author = NULL;
+		r.url = arg[0];
+		r.body = arg[2];
+		r.name = "1-0";
+		r.signature = "a.b.c";
 	} else {
 		r.name = arg[1];
 		r.version = arg[2];

@@ -23,6 +23,7 @@ ZONE = {
     'private.test': [PRIVATE], 'meta.test': [META], 'loop.test': ['127.0.0.1'], 'zero.test': ['0.0.0.0'],
     'mixed.test': [PUBLIC, PRIVATE], 'mapped.test': ['::ffff:' + PRIVATE], 'mapped-loop.test': ['::ffff:127.0.0.1'],
     'mixed6.test': [PUBLIC, 'fd00:9::2'], 'nat64.test': ['64:ff9b::a09:2'], 'own.test': ['11.22.33.1'], 'gone.test': ['11.22.33.99'],
+    'public.example.org': [PUBLIC], 'private.example.org': [PRIVATE], 'loop.example.org': ['127.0.0.1'], 'mapped-loop.example.org': ['::ffff:127.0.0.1'],
 }
 ALIAS = {'alias.test': 'public.test', 'inward.test': 'private.test', 'circle.test': 'circle.test'}
 asked = {}
