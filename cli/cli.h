@@ -112,6 +112,8 @@ int cmd_job_list(struct cli *c);
 int cmd_job_show(struct cli *c);
 int cmd_job_cancel(struct cli *c);
 int cmd_job_logs(struct cli *c);
+int cmd_callback_list(struct cli *c);
+int cmd_callback_retry(struct cli *c);
 int cmd_schedule_list(struct cli *c);
 int cmd_schedule_history(struct cli *c);
 int cmd_schedule_run(struct cli *c);

@@ -99,6 +99,13 @@ const struct command cli_commands[] = {
 	    "--outcome WORD   that ended so\n"
 	    "--since WHEN, --before WHEN   asked for in that time\n"
 	    "--all            all of them\n", cmd_job_purge },
+	{ "callback list", "", 0, 0, "state= limit=", "where the ends of jobs are told, the newest first",
+	    "at-rund callback list\n"
+	    "at-rund callback list --state failed\n",
+	    "--state WORD     waiting (for the job), due, delivered, failed, void (the job was refused)\n"
+	    "--limit N        at most N rows, 20 when not given\n", cmd_callback_list },
+	{ "callback retry", "ID", 1, 1, "", "tell the end of a job now, with all attempts before it", "at-rund callback retry 42\n",
+	    NULL, cmd_callback_retry },
 	{ "enroll", "[DID] [BUNDLE]", 0, 2, "remove", "start the schedules of an author or a bundle; alone: who is enrolled",
 	    "at-rund enroll did:plc:ewvi7nxzyoun6zhxrhs64oiz\n"
 	    "at-rund enroll did:plc:ewvi7nxzyoun6zhxrhs64oiz backup\n"

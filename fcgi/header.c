@@ -1,6 +1,7 @@
 /*
  * Two filters.  In: what speaks of the connection to the web server stays with it (RFC 9110 7.6.1); "Proxy" would become
- * HTTP_PROXY in a CGI-like handler (httpoxy); cookies stay out while all bundles share one origin; a caller's token is for us.  Out: the same, and
+ * HTTP_PROXY in a CGI-like handler (httpoxy); cookies stay out while all bundles share one origin; a caller's token, and where
+ * their answer is told, are for us.  Out: the same, and
  * everything a web server obeys instead of passing on, because a bundle is a stranger: X-Sendfile and its kin would serve
  * files of the host, "Status" would be a second status, "Location" on a 200 is an internal redirect in Apache.
  */
@@ -31,7 +32,8 @@ in_list(const char *const *list, const char *name, size_t n)
 }
 
 static const char *const never_in[] = { "proxy", "connection", "keep-alive", "transfer-encoding", "te", "trailer",
-	"upgrade", "proxy-*", "http2-settings", "expect", "content-length", "content-type", NULL };
+	"upgrade", "proxy-*", "http2-settings", "expect", "content-length", "content-type",
+	"at-run-callback", NULL };
 
 static const char *const never_out[] = { "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade",
 	"proxy-*", "content-length", "status", "x-sendfile*", "x-accel-*", "x-lighttpd-*", "x-litespeed-*",

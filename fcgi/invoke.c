@@ -12,6 +12,7 @@
 #include "fcgi/token.h"
 #include "fcgi/waiter.h"
 #include "fcgi/writer.h"
+#include "lib/callback.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -102,8 +103,9 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 
 	header_request(c->request->env, has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers, &v->headers);
 	*j = (struct front_job){
-		/* What is called under a key is durable: whoever lost the connection asks again and must find it. */
-		.mode = v->prefer.async || v->key[0] != '\0' ? JOB_ASYNC : JOB_SYNC,
+		/* What is called under a key is durable: whoever lost the connection asks again and must find it.  So is what
+		 * somebody else is told the end of. */
+		.mode = v->prefer.async || v->key[0] != '\0' || c->request->callback != NULL ? JOB_ASYNC : JOB_SYNC,
 		.author = v->target.author,
 		.bundle = v->target.bundle,
 		.version = v->target.version,
@@ -115,6 +117,7 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 		.headers_json = v->headers.data,
 		.body = has_body ? v->body.data : NULL,
 		.body_bytes = v->body.len,
+		.callback = c->request->callback,
 		.client = c->request->peer,
 		.bell = waiter_bell(c->waiter, e),
 		.timeout_ms = conf->limits.timeout,
@@ -142,6 +145,14 @@ take_key(struct call *c, struct invocation *v, struct err *e)
 		return 0;
 	return err_set(e, ERR_INPUT, "Idempotency-Key must be 1 to %d visible ASCII characters, or such a string in quotes",
 	    HEADER_KEY_MAX);
+}
+
+static int
+check_callback(const struct call *c, struct err *e)
+{
+	struct callback_url u;
+
+	return c->request->callback != NULL ? callback_url_parse(c->request->callback, c->door->conf->dev, &u, e) : 0;
 }
 
 static bool
@@ -186,9 +197,11 @@ give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
 	view.id = v->ticket.job.id;
 	job_id_print(&view.id, c->job);
 	reply_header(&c->reply, "At-Run-Job", c->job);
-	/* Under a key it goes on without this caller, who comes again for it. */
+	/* Under a key it goes on without this caller, who comes again for it or is told. */
 	if (v->key[0] != '\0')
 		return goes_on(e);
+	if (c->request->callback != NULL)
+		return err_named(e, ERR_TIMEOUT, "JobTimeout", "no answer yet; the job goes on, and its end is told as At-Run-Callback says");
 	if (why == WAITED_TIME && !v->prefer.async)
 		return answer_late(c, &view, e);
 	answer_cancel(c, &view);
@@ -337,7 +350,7 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	struct store *s;
 	bool has_body = false;
 
-	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0 ||
+	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0 || check_callback(c, e) != 0 ||
 	    token_read(&v->token, c->request, conf, e) != 0)
 		return -1;
 	if (strncmp(v->target.author, "did:", 4) != 0)

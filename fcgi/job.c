@@ -14,6 +14,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/json.h"
+#include "lib/store_callback.h"
 #include "lib/store_front.h"
 #include "lib/store_secret.h"
 #include "lib/utf8.h"
@@ -139,6 +140,19 @@ add_receipt(struct call *c, const struct front_view *v, struct buf *b)
 	free(text);
 }
 
+/* And where its end is told. */
+static void
+add_callback(struct call *c, const struct front_view *v, struct buf *b)
+{
+	struct buf json = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct store *s = v->mode == JOB_ASYNC ? waiter_store(c->waiter, &e) : NULL;
+
+	if (s != NULL && front_callback(s, v->id.row, &json, &e) == 0 && json.len > 0)
+		buf_fmt(b, ",\"callback\":%s", json.data);
+	buf_clear(&json);
+}
+
 static void
 print_job(struct call *c, const struct front_view *v, struct buf *b)
 {
@@ -169,6 +183,7 @@ print_job(struct call *c, const struct front_view *v, struct buf *b)
 	if (v->has_result)
 		add_result(b, v, where.data);
 	add_receipt(c, v, b);
+	add_callback(c, v, b);
 	buf_str(b, "}\n");
 	buf_clear(&where);
 }

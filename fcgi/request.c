@@ -89,7 +89,7 @@ take_known(struct request *r, const char *s, size_t n)
 		{ KNOWN("CONTENT_TYPE="), &r->type }, { KNOWN("HTTP_HOST="), &r->host },
 		{ KNOWN("HTTP_PREFER="), &r->prefer }, { KNOWN("HTTP_ACCEPT="), &r->accept },
 		{ KNOWN("HTTP_IDEMPOTENCY_KEY="), &r->idempotency_key }, { KNOWN("HTTP_AUTHORIZATION="), &r->authorization },
-		{ KNOWN("HTTP_TRACEPARENT="), &r->traceparent },
+		{ KNOWN("HTTP_TRACEPARENT="), &r->traceparent }, { KNOWN("HTTP_AT_RUN_CALLBACK="), &r->callback },
 	};
 #undef KNOWN
 	size_t i;

@@ -24,7 +24,7 @@ struct request {
 	const char *scheme, *host, *peer; /* "https"; Host header; address of the client */
 	const char *type;                 /* CONTENT_TYPE, "" when none */
 	const char *prefer, *accept;      /* NULL when not sent */
-	const char *idempotency_key, *authorization, *traceparent; /* NULL when not sent */
+	const char *idempotency_key, *authorization, *traceparent, *callback; /* NULL when not sent */
 	int64_t length;                   /* CONTENT_LENGTH, -1: not said; a hint only */
 	bool chunked;                     /* a body of unknown length was announced */
 	char *const *env;                 /* "NAME=value", ends with NULL */

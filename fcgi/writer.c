@@ -83,7 +83,8 @@ settle(struct ticket *t, const struct err *e)
 		t->err = *e;
 	else if (t->job.met == MET_OTHER)
 		err_named(&t->err, ERR_INPUT, "IdempotencyKeyReused",
-		    "this Idempotency-Key was sent with another request before: another version, endpoint, method, path, query or body");
+		    "this Idempotency-Key was sent with another request before: another version, endpoint, method, path, query, body "
+		    "or callback");
 	else if (t->job.met == MET_UNPROVEN)
 		err_named(&t->err, ERR_INPUT, "IdempotencyKeyInUse",
 		    "this Idempotency-Key was sent with another token before; ask again with that token, or for the job by its id");

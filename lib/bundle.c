@@ -11,6 +11,7 @@
 #include "lib/buf.h"
 #include "lib/cid.h"
 #include "lib/cron.h"
+#include "lib/egress.h"
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -108,6 +109,7 @@ bundle_free(struct bundle *b)
 	for (i = 0; i < PERMISSIONS; i++)
 		list_clear(permission_of(b, i));
 	list_clear(&b->secrets);
+	list_clear(&b->callbacks);
 	free(b);
 }
 
@@ -398,6 +400,30 @@ read_secrets(const cJSON *tree, struct bundle *b, struct err *e)
 	return 0;
 }
 
+static int
+read_callbacks(const cJSON *tree, struct bundle *b, struct err *e)
+{
+	const cJSON *all = json_member(tree, "callbacks"), *item;
+	int n = cJSON_GetArraySize(all);
+	struct egress_rule rule;
+	struct err why = ERR_INIT;
+
+	if (all == NULL)
+		return 0;
+	if (!cJSON_IsArray(all) || n > BUNDLE_CALLBACKS_MAX)
+		return err_set(e, ERR_INPUT, "callbacks must be a list of at most %d hosts", BUNDLE_CALLBACKS_MAX);
+	b->callbacks.item = mem_array((size_t)n + 1, sizeof *b->callbacks.item);
+	cJSON_ArrayForEach(item, all)
+	{
+		const char *s = cJSON_IsString(item) ? item->valuestring : "";
+
+		if (egress_rule_parse(s, strlen(s), EGRESS_PORT, &rule, &why) != 0)
+			return err_set(e, ERR_INPUT, "callbacks: expected host, host:port or *.host: %.200s", why.text);
+		b->callbacks.item[b->callbacks.n++] = mem_str(s);
+	}
+	return 0;
+}
+
 struct bundle *
 bundle_parse(const char *json, size_t n, bool local, struct err *e)
 {
@@ -414,7 +440,7 @@ bundle_parse(const char *json, size_t n, bool local, struct err *e)
 	else if (tree != NULL)
 		fine = read_name(tree, b, local, e) == 0 && read_code(tree, b, local, e) == 0 &&
 		    read_runtime(tree, b, e) == 0 && read_endpoints(tree, b, e) == 0 && read_bounds(tree, b, e) == 0 &&
-		    read_reuse(tree, b, e) == 0 && read_secrets(tree, b, e) == 0;
+		    read_reuse(tree, b, e) == 0 && read_secrets(tree, b, e) == 0 && read_callbacks(tree, b, e) == 0;
 	cJSON_Delete(tree);
 	if (fine)
 		return b;
@@ -536,16 +562,16 @@ put_bounds(struct buf *out, const struct bundle *b)
 }
 
 static void
-put_secrets(struct buf *out, const struct bundle *b)
+put_list(struct buf *out, const char *key, const struct conf_list *l)
 {
 	size_t i;
 
-	if (b->secrets.n == 0)
+	if (l->n == 0)
 		return;
-	put_key(out, "secrets");
+	put_key(out, key);
 	buf_char(out, '[');
-	for (i = 0; i < b->secrets.n; i++)
-		put_text(out, NULL, b->secrets.item[i]);
+	for (i = 0; i < l->n; i++)
+		put_text(out, NULL, l->item[i]);
 	buf_char(out, ']');
 }
 
@@ -561,7 +587,8 @@ bundle_json(const struct bundle *b, struct buf *out)
 	put_text(out, "entry", b->entry);
 	put_endpoints(out, b);
 	put_bounds(out, b);
-	put_secrets(out, b);
+	put_list(out, "secrets", &b->secrets);
+	put_list(out, "callbacks", &b->callbacks);
 	put_text(out, "createdAt", b->created_at);
 	buf_char(out, '}');
 }

@@ -16,6 +16,7 @@ struct err;
 
 #define BUNDLE_ENDPOINTS_MAX 256
 #define BUNDLE_SECRETS_MAX   64
+#define BUNDLE_CALLBACKS_MAX 64
 #define BUNDLE_PATH_MAX      256 /* of a file in a bundle */
 
 /* What a schedule does when the job before is not done, and when its time passed while the runner was down. */
@@ -59,6 +60,7 @@ struct bundle {
 	} limits;
 	bool fresh;      /* "reuse": "never": each call gets an instance of its own */
 	struct conf_list secrets; /* names of what the author sealed for the runner; empty: none are looked for */
+	struct conf_list callbacks; /* hosts that callers may name beside permissions.net (lib/callback.h) */
 	char *created_at; /* NULL: not said */
 };
 

@@ -192,7 +192,8 @@ static const struct key keys[] = {
 	TEXT("web", "listen", T_PATH, web.listen, "run/fcgi.sock", "FastCGI socket", NULL),
 	TEXT("web", "listen_mode", T_OCTAL, web.listen_mode, "0660", "its mode, octal", NULL),
 	TEXT("web", "bind", T_ADDRESS, web.bind, "127.0.0.1", "address on which the private lighttpd answers", NULL),
-	NUMBER("web", "threads", T_INT, web.threads, "64", 1, 512, "requests that one FastCGI process waits with at a time: streams, slow uploads, pages", NULL),
+	NUMBER("web", "threads", T_INT, web.threads, "64", 1, 512,
+	    "requests that one FastCGI process waits with at a time: streams, slow uploads, pages", NULL),
 	NUMBER("web", "processes", T_INT, web.processes, "1", 1, 64, "FastCGI processes", NULL),
 	TEXT("web", "base_path", T_BASE, web.base_path, "", "path under which the web server shows the runner", NULL),
 	TEXT("web", "public_url", T_URL, web.public_url, NULL,
@@ -280,6 +281,18 @@ static const struct key keys[] = {
 	    "whose schedules are started: operator: of those enrolled by hand; allowlist: also of all on access.allowlist", NULL),
 	NUMBER("schedules", "refresh", T_DURATION, schedules.refresh, "10m", 100, 30 * DAY,
 	    "how often the records of enrolled bundles are looked at", NULL),
+
+	TEXT("callbacks", "allow", T_RULES, callbacks.allow, NULL,
+	    "hosts that any call may name in At-Run-Callback, beside those of its bundle: host, host:port or *.host", NULL),
+	NUMBER("callbacks", "attempts", T_INT, callbacks.attempts, "12", 1, 100, "times a callback is tried", NULL),
+	NUMBER("callbacks", "backoff", T_DURATION, callbacks.backoff, "10s", 1, DAY,
+	    "longest wait before a second try, doubled for each further one", NULL),
+	NUMBER("callbacks", "backoff_max", T_DURATION, callbacks.backoff_max, "1h", 1, DAY, "longest wait between two tries", NULL),
+	NUMBER("callbacks", "timeout", T_DURATION, callbacks.timeout, "10s", 100, HOUR, "how long a receiver may take to answer", NULL),
+	NUMBER("callbacks", "parallel", T_INT, callbacks.parallel, "4", 1, 64,
+	    "callbacks under way at once, at most half of them to one host", NULL),
+	NUMBER("callbacks", "body", T_SIZE, callbacks.body, "64K", 0, 128 * KIB,
+	    "largest answer of a handler that goes along; of larger ones the receiver is told where they are", NULL),
 
 	NUMBER("jobs", "keep_keys", T_DURATION, jobs.keep_keys, "1d", 1 * SECOND, 365 * DAY,
 	    "how long an Idempotency-Key means its job", NULL),
@@ -872,7 +885,8 @@ check_mode(struct parse *p, const char *section, const char *mode, const struct 
 	snprintf(key, sizeof key, "%s.mode", section);
 	if (strcmp(mode, "list") == 0 && list == NULL)
 		err_set(e, ERR_INPUT, "%s: %s = list needs %s.list, the at:// URI of a list", p->name, key, section);
-	else if ((strcmp(mode, "follows") == 0 || strcmp(mode, "mutuals") == 0) && c->did == NULL && c->handle == NULL && c->operator == NULL)
+	else if ((strcmp(mode, "follows") == 0 || strcmp(mode, "mutuals") == 0) && c->did == NULL && c->handle == NULL &&
+	    c->operator == NULL)
 		err_set(e, ERR_INPUT, "%s: %s = %s needs did: whose %s are meant?", p->name, key, mode, mode);
 	else {
 		bool local = c->dev && c->dev_conf.bundles != NULL; /* then there is somebody whose bundles run */

@@ -148,6 +148,15 @@ struct conf {
 		int64_t refresh;          /* 10m: how often their records are looked at */
 	} schedules;
 
+	struct { /* At-Run-Callback: lib/callback.h */
+		struct conf_list allow;   /* hosts that any call may name */
+		int64_t attempts;         /* 12 */
+		int64_t backoff, backoff_max; /* 10s, 1h: between attempts */
+		int64_t timeout;          /* 10s for an attempt */
+		int64_t parallel;         /* 4 at once */
+		int64_t body;             /* 64K: larger answers are told as a URL */
+	} callbacks;
+
 	struct {
 		int64_t keep_keys;        /* 1d: how long an Idempotency-Key means its job */
 		int64_t max_age;          /* 6h: how long what was accepted may wait for its start */

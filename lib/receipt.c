@@ -110,18 +110,26 @@ put_base64url(struct buf *out, const void *p, size_t n)
 }
 
 void
-receipt_signed_part(const struct receipt *r, const char *kid, struct buf *out)
+receipt_part(const char *typ, const char *kid, const char *claims, size_t n, struct buf *out)
 {
-	struct buf head = BUF_INIT, claims = BUF_INIT;
+	struct buf head = BUF_INIT;
 
-	buf_str(&head, "{\"alg\":\"EdDSA\",\"typ\":\"" RECEIPT_TYPE "\",\"kid\":");
+	buf_fmt(&head, "{\"alg\":\"EdDSA\",\"typ\":\"%s\",\"kid\":", typ);
 	buf_json_str(&head, kid);
 	buf_char(&head, '}');
-	receipt_json(r, &claims);
 	put_base64url(out, head.data, head.len);
 	buf_char(out, '.');
-	put_base64url(out, claims.data, claims.len);
+	put_base64url(out, claims, n);
 	buf_clear(&head);
+}
+
+void
+receipt_signed_part(const struct receipt *r, const char *kid, struct buf *out)
+{
+	struct buf claims = BUF_INIT;
+
+	receipt_json(r, &claims);
+	receipt_part(RECEIPT_TYPE, kid, claims.data, claims.len, out);
 	buf_clear(&claims);
 }
 

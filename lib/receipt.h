@@ -41,6 +41,8 @@ int receipt_claims(struct receipt *r, const char *json, size_t n, struct err *e)
 
 /* Appends what is signed, for the key kid; then receipt_add_signature makes it whole. */
 void receipt_signed_part(const struct receipt *r, const char *kid, struct buf *out);
+/* The same for claims of another type (static): what each type is for stands in its head. */
+void receipt_part(const char *typ, const char *kid, const char *claims, size_t n, struct buf *out);
 void receipt_add_signature(struct buf *out, const uint8_t *sig, size_t n);
 
 /* Reads a receipt; nothing is verified.  kid is owned by the caller.  ERR_INPUT "ReceiptMalformed". */

@@ -8,7 +8,7 @@
 #include "lib/store_work.h"
 
 /* What travels as text, in this order; a length is that of the bytes with their NUL, 0: NULL. */
-enum { AUTHOR, BUNDLE, VERSION, ENDPOINT, METHOD, CALLER, CLIENT, BELL, URL, PATH, QUERY, HEADERS, TOKEN, TRACE, TEXTS };
+enum { AUTHOR, BUNDLE, VERSION, ENDPOINT, METHOD, CALLER, CLIENT, BELL, URL, PATH, QUERY, HEADERS, TOKEN, TRACE, CALLBACK, TEXTS };
 
 struct head {
 	uint32_t magic, bytes; /* bytes: of all of it, this head too */
@@ -18,7 +18,7 @@ struct head {
 };
 
 /* A field more in either: does the slip carry it?  test_slip.c compares it with what the ledger says. */
-_Static_assert(sizeof(struct work_job) == 248, "struct work_job has changed: so must the slip");
+_Static_assert(sizeof(struct work_job) == 256, "struct work_job has changed: so must the slip");
 
 static void
 texts_of(const struct front_job *j, const char *text[TEXTS])
@@ -37,6 +37,7 @@ texts_of(const struct front_job *j, const char *text[TEXTS])
 	text[HEADERS] = j->headers_json;
 	text[TOKEN] = j->token;
 	text[TRACE] = j->trace;
+	text[CALLBACK] = j->callback;
 }
 
 bool
@@ -106,7 +107,7 @@ read_head(const char *p, size_t n, struct head *h)
 	for (i = 0; i < TEXTS; i++) {
 		if (h->text[i] > left || (h->text[i] > 0 && p[h->text[i] - 1] != '\0'))
 			return false;
-		if (h->text[i] == 0 && i != CALLER && i != BELL && i != TOKEN && i != TRACE)
+		if (h->text[i] == 0 && i != CALLER && i != BELL && i != TOKEN && i != TRACE && i != CALLBACK)
 			return false;
 		p += h->text[i];
 		left -= h->text[i];
@@ -142,6 +143,7 @@ slip_next(const char **at, size_t *n, struct work_job *out)
 		.method = text[METHOD], .caller = text[CALLER], .client = text[CLIENT], .bell = text[BELL],
 		.timeout_ms = h.timeout_ms, .created_at = h.created_at, .created_mono = h.created_mono, .url = text[URL], .path = text[PATH],
 		.query = text[QUERY], .headers_json = text[HEADERS], .token = text[TOKEN], .trace = text[TRACE],
+		.callback = text[CALLBACK],
 		.body = h.body_bytes > 0 ? mem_strn(p, h.body_bytes) : NULL, .body_bytes = h.body_bytes };
 	memcpy(out->id.nonce, h.nonce, JOB_NONCE_LEN);
 	*at += h.bytes;

@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/err.h"
+#include "lib/store_callback.h"
 #include "lib/store_internal.h"
 #include "lib/store_key.h"
 #include "lib/store_token.h"
@@ -51,6 +52,8 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 	if (store_run(s, q, e) < 0)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);
+	if (j->callback != NULL && front_callback_put(s, j, e) != 0)
+		return -1;
 	return insert_request(s, j, e);
 }
 
@@ -288,7 +291,8 @@ cancel(struct store *s, const struct job_id *id, struct err *e)
 		return -1;
 	if (changed == 0)
 		return job_exists(s, id, e);
-	if (run_for(s, SQL_FRONT_CANCEL_WAITING, FRONT_CANCEL_WAITING_ROW, id->row, 0, NULL, FRONT_CANCEL_WAITING_NOW, e) < 0)
+	if (run_for(s, SQL_FRONT_CANCEL_WAITING, FRONT_CANCEL_WAITING_ROW, id->row, 0, NULL, FRONT_CANCEL_WAITING_NOW, e) < 0 ||
+	    callback_settle(s, id->row, e) != 0)
 		return -1;
 	return run_for(s, SQL_FRONT_CANCEL_ORDER, FRONT_CANCEL_ORDER_ROW, id->row, 0, NULL, FRONT_CANCEL_ORDER_NOW, e) < 0
 	    ? -1 : 0;
@@ -304,19 +308,31 @@ front_cancel(struct store *s, const struct job_id *id, struct err *e)
 	return store_leave(s, mine, cancel(s, id, e), e);
 }
 
-bool
-front_lapse(struct store *s, const struct job_id *id, int64_t mono_now_ms, const char *boot, struct err *e)
+static int
+lapse(struct store *s, const struct job_id *id, int64_t mono_now_ms, const char *boot, bool *lapsed, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_FRONT_LAPSE, e);
+	int n;
 
 	if (q == NULL)
-		return false;
+		return -1;
 	bind_int(q, FRONT_LAPSE_NOW, clock_wall_ms());
 	bind_int(q, FRONT_LAPSE_ROW, id->row);
 	bind_text(q, FRONT_LAPSE_NONCE, id->nonce);
 	bind_int(q, FRONT_LAPSE_MONO, mono_now_ms);
 	bind_text(q, FRONT_LAPSE_BOOT, boot);
-	return store_run(s, q, e) == 1;
+	if ((n = store_run(s, q, e)) < 0)
+		return -1;
+	*lapsed = n == 1;
+	return *lapsed ? callback_settle(s, id->row, e) : 0;
+}
+
+bool
+front_lapse(struct store *s, const struct job_id *id, int64_t mono_now_ms, const char *boot, struct err *e)
+{
+	bool mine, lapsed = false;
+
+	return store_enter(s, &mine, e) == 0 && store_leave(s, mine, lapse(s, id, mono_now_ms, boot, &lapsed, e), e) == 0 && lapsed;
 }
 
 /* --- the runner as a whole --- */

@@ -30,6 +30,7 @@ struct front_job {
 	size_t body_bytes;
 	const char *caller; /* DID of the token, to be proven; NULL: anonymous */
 	const char *token; /* the whole of it; NULL: none was sent */
+	const char *callback; /* URL that its end is told to, checked; NULL: none */
 	const char *client;
 	const char *bell; /* whom the scheduler rings, NULL: nobody waits */
 	int64_t timeout_ms;

@@ -41,6 +41,7 @@ key_meet(struct store *s, struct front_job *j, struct err *e)
 	bind_text(q, FRONT_KEY_FIND_PATH, j->path);
 	bind_text(q, FRONT_KEY_FIND_QUERY, j->query);
 	bind_blob(q, FRONT_KEY_FIND_BODY, j->body_bytes > 0 ? j->body : NULL, j->body_bytes);
+	bind_text(q, FRONT_KEY_FIND_CALLBACK, j->callback);
 	bind_text(q, FRONT_KEY_FIND_SCOPE, scope);
 	bind_text(q, FRONT_KEY_FIND_CALLER, j->caller != NULL ? j->caller : "");
 	bind_text(q, FRONT_KEY_FIND_KEY, j->key);

@@ -2,8 +2,8 @@
  * Idempotency-Key: which job a key means (the table idempotency).  For lib/store_front.c, and for whoever sweeps.
  *
  * A key belongs to a caller and a bundle, so that strangers' keys do not meet.  The evidence of what it was given for is the
- * request of its job: a request is the same when version, endpoint, method, path, query and body are.  A job that was refused
- * or given up before user code ran does not hold its key: the caller may try again.
+ * request of its job: a request is the same when version, endpoint, method, path, query, body and callback are.  A job that
+ * was refused or given up before user code ran does not hold its key: the caller may try again.
  */
 #ifndef LIB_STORE_KEY_H
 #define LIB_STORE_KEY_H

@@ -72,6 +72,10 @@ rerun(struct store *s, int64_t row, int64_t timeout_ms, int64_t now, struct job_
 		return -1;
 	bind_int(q, WORK_RERUN_REQUEST_MADE, made->row);
 	bind_int(q, WORK_RERUN_REQUEST_ROW, row);
+	if (store_run(s, q, e) < 0 || (q = store_use(s, SQL_WORK_RERUN_CALLBACK, e)) == NULL)
+		return -1;
+	bind_int(q, WORK_RERUN_CALLBACK_MADE, made->row);
+	bind_int(q, WORK_RERUN_CALLBACK_ROW, row);
 	if (store_run(s, q, e) < 0 || (q = store_use(s, SQL_WORK_RERUN_LINK, e)) == NULL)
 		return -1;
 	bind_int(q, WORK_RERUN_LINK_MADE, made->row);
@@ -176,7 +180,7 @@ static int
 drop_job(struct store *s, int64_t row, struct err *e)
 {
 	static const enum sql which[] = { SQL_WORK_PURGE_REQUEST, SQL_WORK_PURGE_RESULT, SQL_WORK_PURGE_CHUNK, SQL_WORK_PURGE_RECEIPT,
-		SQL_WORK_PURGE_LOG,
+		SQL_WORK_PURGE_CALLBACK, SQL_WORK_PURGE_LOG,
 		SQL_WORK_PURGE_ATTEMPT, SQL_WORK_PURGE_RERUN, SQL_WORK_PURGE_JOB };
 	size_t i;
 

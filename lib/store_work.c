@@ -26,6 +26,7 @@
 
 #include "lib/clock.h"
 #include "lib/err.h"
+#include "lib/store_callback.h"
 #include "lib/store_internal.h"
 #include "lib/store_vfs.h"
 
@@ -48,6 +49,7 @@ work_job_clear(struct work_job *j)
 	free(j->url);
 	free(j->path);
 	free(j->query);
+	free(j->callback);
 	free(j->token);
 	free(j->trace);
 	free(j->headers_json);
@@ -193,7 +195,8 @@ take_job(struct work_job *j, sqlite3_stmt *q)
 	body = sqlite3_column_blob(q, c);
 	j->body_bytes = (size_t)sqlite3_column_bytes(q, c);
 	j->body = body != NULL ? mem_strn(body, j->body_bytes) : NULL;
-	j->token = take_text(q, c + 1);
+	j->token = take_text(q, ++c);
+	j->callback = take_text(q, ++c);
 }
 
 /* The batch is read before anybody is told of it, so that fn may use the store. */
@@ -541,7 +544,7 @@ recover(struct store *s, int64_t run, int64_t now, int64_t *settled, int64_t *ag
 	if ((n = store_run(s, q, e)) < 0)
 		return -1;
 	*settled += n;
-	return 0;
+	return work_callback_sweep(s, e);
 }
 
 int
@@ -806,6 +809,7 @@ prune_jobs(struct store *s, int64_t before, int max, int *dropped, struct err *e
 		{ SQL_WORK_PRUNE_RESULT, WORK_PRUNE_RESULT_TO },
 		{ SQL_WORK_PRUNE_CHUNK, WORK_PRUNE_CHUNK_TO },
 		{ SQL_WORK_PRUNE_RECEIPT, WORK_PRUNE_RECEIPT_TO },
+		{ SQL_WORK_PRUNE_CALLBACK, WORK_PRUNE_CALLBACK_TO },
 		{ SQL_WORK_PRUNE_LOG_OF, WORK_PRUNE_LOG_OF_TO },
 		{ SQL_WORK_PRUNE_ATTEMPT, WORK_PRUNE_ATTEMPT_TO },
 		{ SQL_WORK_PRUNE_RERUN, WORK_PRUNE_RERUN_TO },
@@ -863,7 +867,8 @@ work_prune(struct store *s, int64_t sync_before, int64_t job_before, int64_t siz
 
 	if (size < 0 || store_enter(s, &mine, e) != 0)
 		return -1;
-	rc = prune_jobs(s, size > size_max ? INT64_MAX : job_before, max, &dropped, e) == 0 && prune_bodies(s, sync_before, max, &dropped, e) == 0 &&
+	rc = prune_jobs(s, size > size_max ? INT64_MAX : job_before, max, &dropped, e) == 0 &&
+		prune_bodies(s, sync_before, max, &dropped, e) == 0 &&
 		prune_rest(s, job_before, max, &dropped, e) == 0 && shrink(s, e) == 0
 	    ? 0 : -1;
 	if (store_leave(s, mine, rc, e) != 0) {

@@ -29,6 +29,7 @@ struct work_job {
 	bool idempotent, cancel;
 	/* request */
 	char *url, *path, *query, *headers_json;
+	char *callback; /* URL that its end is told to, NULL: none */
 	char *token; /* that came with it; NULL: none */
 	void *body;
 	size_t body_bytes;
@@ -89,8 +90,8 @@ struct work_end {
 };
 /* running → done by the holder of the lease. */
 int work_done(struct store *s, int64_t row, int64_t lease, const struct work_end *end, int64_t now, struct err *e);
-/* queued → done in one step, for a call that somebody waits for: its admission and its start were not written (scheduler/dispatch.c
- * says why that is safe). */
+/* queued → done in one step, for a call that somebody waits for: its admission and its start were not written
+ * (scheduler/dispatch.c says why that is safe). */
 struct work_whole {
 	const char *did, *cid, *runtime, *wall;
 	int64_t timeout_ms, run, instance, started_at;

@@ -7,9 +7,11 @@
 #include "lib/access.h"
 #include "lib/buf.h"
 #include "lib/bundle.h"
+#include "lib/callback.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "scheduler/catalog.h"
+#include "scheduler/egress_conf.h"
 
 #define ATTEMPTS_DEFAULT 3
 
@@ -132,5 +134,29 @@ admit_code(const struct admit_rules *r, const struct code *code, const char *end
 	out->attempts = 1;
 	if (out->idempotent)
 		out->attempts = (int)least(r->conf->jobs.attempts, ep->attempts > 0 ? ep->attempts : ATTEMPTS_DEFAULT);
+	return 0;
+}
+
+int
+admit_callback(const struct conf *c, const struct egress_conf *operator, const struct bundle *b, const char *caller,
+    const char *url, struct err *e)
+{
+	struct err why = ERR_INIT;
+	struct callback_url u;
+
+	if (callback_url_parse(url, c->dev, &u, e) != 0)
+		return -1;
+	if (c->did == NULL && !c->dev)
+		return err_named(e, ERR_DENIED, "CallbackNotOffered",
+		    "this runner has no DID that a callback could be signed for (did in its config)");
+	if (u.local)
+		return 0; /* of --dev */
+	if (!callback_listed(&b->callbacks, &u, true) && !callback_listed(&b->permissions.net, &u, false) &&
+	    !callback_listed(&c->callbacks.allow, &u, true) && !callback_own(caller, &u))
+		return err_named(e, ERR_DENIED, "CallbackNotAllowed",
+		    "%s:%d is not called back: it stands neither in the bundle's callbacks or permissions.net nor in the operator's "
+		    "callbacks.allow, and is not the caller's own", u.host.text, u.port);
+	if (egress_conf_permits(operator, &u.host, u.port, &why) != 0)
+		return err_named(e, ERR_DENIED, "CallbackNotAllowed", "%s", why.text);
 	return 0;
 }

@@ -12,6 +12,7 @@
 struct bundle;
 struct code;
 struct conf;
+struct egress_conf;
 struct err;
 struct runtime;
 struct runtimes;
@@ -42,5 +43,13 @@ enum access_said admit_caller(const struct conf *c, const struct access_facts *f
  */
 int admit_code(const struct admit_rules *r, const struct code *code, const char *endpoint, int64_t job_timeout_ms,
     struct admission *out, struct err *e);
+
+/*
+ * May the end of a call be told at this URL?  Its host stands in the bundle's callbacks or permissions.net (a bare "*" there
+ * names nobody), in the operator's callbacks.allow, or is the caller's own (did:web), and the operator's [egress] permits it;
+ * with --dev loopback is fine.  ERR_INPUT "CallbackInvalid", ERR_DENIED "CallbackNotAllowed", "CallbackNotOffered".
+ */
+int admit_callback(const struct conf *c, const struct egress_conf *operator, const struct bundle *b, const char *caller,
+    const char *url, struct err *e);
 
 #endif

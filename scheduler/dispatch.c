@@ -39,6 +39,7 @@
 #include "lib/store_token.h"
 #include "lib/store_usage.h"
 #include "lib/store_work.h"
+#include "scheduler/callbacks.h"
 #include "scheduler/callers.h"
 #include "scheduler/catalog.h"
 #include "scheduler/checkpoint.h"
@@ -185,6 +186,8 @@ dispatch_turn(void *arg)
 		commit();
 		settle_admits();
 		settle_commit();
+		if (shop.turn.calls_back)
+			callbacks_soon();
 		turn_reset(&shop.turn);
 		checkpoint_turn(shop.checkpoint, shop.s.store);
 		callers_turn();
@@ -279,6 +282,7 @@ on_tick(void *arg)
 	cgroup_tidy();
 	enrol_tick();
 	schedule_tick();
+	callbacks_tick();
 	keep_house();
 	loop_after(&shop.tick, TICK_MS, on_tick, NULL);
 }
@@ -516,7 +520,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.seen = seen_new();
 	if (enrol_open(e) != 0 || schedule_open(e) != 0)
 		return -1;
-	if (callers_open(e) != 0 || quota_open(e) != 0)
+	if (callers_open(e) != 0 || quota_open(e) != 0 || callbacks_open(e) != 0)
 		return -1;
 	shop.graph = graph_new(s->conf, s->store, shop.fetch, intake_graph);
 	if (work_before_open(s->store, &shop.last_row, e) != 0 || work_boot_job(s->store, &shop.boot_row, e) != 0)
@@ -627,6 +631,7 @@ dispatch_close(void)
 	quota_close();
 	checkpoint_free(shop.checkpoint);
 	retry_close();
+	callbacks_close();
 	enrol_close();
 	schedule_close();
 	wait_clear(&shop.wait);

@@ -13,6 +13,7 @@
 #include "lib/slip.h"
 #include "lib/store_work.h"
 #include "scheduler/admit.h"
+#include "scheduler/callbacks.h"
 #include "scheduler/callers.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
@@ -80,7 +81,8 @@ admit(struct job *j, struct err *e)
 	struct admit_rules rules = { shop.conf, shop.s.runtimes };
 	struct admission a;
 
-	if (request_fits(j, e) != 0 || admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0 || vault_admit(j->code, e) != 0)
+	if (request_fits(j, e) != 0 || admit_code(&rules, j->code, j->w.endpoint, j->w.timeout_ms, &a, e) != 0 ||
+	    vault_admit(j->code, e) != 0)
 		return -1;
 	fill_admission(j, &a);
 	return 0;
@@ -134,7 +136,7 @@ take_code(struct job *j, struct code *code)
 	if (!is_his(j) && !is_let_in(j, code->did))
 		return; /* else it was asked before */
 	j->code = code_ref(code);
-	if (admit(j, &e) != 0) {
+	if (admit(j, &e) != 0 || callbacks_admit(j, &e) != 0) {
 		refuse(j, &e);
 		return;
 	}

@@ -22,7 +22,7 @@
 struct question {
 	uint64_t id;
 	int64_t who, late_ms;
-	bool receipt;
+	enum { OPENS, SIGNS_RECEIPT, SIGNS_CALLBACK } kind;
 	struct buf message;
 	int asked;
 	struct question *next;
@@ -61,18 +61,26 @@ question_take(struct keep *k, uint64_t id)
 	return q;
 }
 
+static bool
+has_gift(const struct question *q, const struct keeper_answer *a)
+{
+	return q->kind == SIGNS_RECEIPT ? a->receipt != NULL : q->kind == SIGNS_CALLBACK ? a->callback != NULL : a->env != NULL;
+}
+
 static void
 answer(struct keep *k, struct question *q, const struct keeper_answer *a, const struct err *why)
 {
 	struct err none = ERR_INIT;
 
-	/* An answer of the other kind is none. */
-	if (why == NULL && (a == NULL || (q->receipt ? a->receipt == NULL : a->env == NULL))) {
+	/* An answer of another kind is none. */
+	if (why == NULL && (a == NULL || !has_gift(q, a))) {
 		err_set(&none, ERR_INTERNAL, "the keeper answered another question");
 		why = &none;
 	}
-	if (q->receipt)
+	if (q->kind == SIGNS_RECEIPT)
 		k->events->signed_(k->arg, q->who, why == NULL ? a->receipt : NULL, why);
+	else if (q->kind == SIGNS_CALLBACK)
+		k->events->notice(k->arg, q->who, why == NULL ? a->callback : NULL, why);
 	else
 		k->events->opened(k->arg, q->who, why == NULL ? a->env : NULL, why);
 	question_free(q);
@@ -329,13 +337,13 @@ put(struct keep *k, struct question *q)
 }
 
 static struct question *
-question_new(struct keep *k, int64_t who, bool receipt)
+question_new(struct keep *k, int64_t who, int kind)
 {
 	struct question *q = mem_alloc(sizeof *q);
 
 	q->id = ++k->last_id;
 	q->who = who;
-	q->receipt = receipt;
+	q->kind = kind;
 	q->late_ms = loop_now_ms() + LATE_MS;
 	return q;
 }
@@ -343,7 +351,7 @@ question_new(struct keep *k, int64_t who, bool receipt)
 void
 keep_open(struct keep *k, int64_t who, const struct secret_context *c, const void *box, size_t n)
 {
-	struct question *q = question_new(k, who, false);
+	struct question *q = question_new(k, who, OPENS);
 
 	keeper_ask_open(&q->message, q->id, c, box, n);
 	put(k, q);
@@ -352,9 +360,18 @@ keep_open(struct keep *k, int64_t who, const struct secret_context *c, const voi
 void
 keep_sign(struct keep *k, int64_t who, const struct receipt *r)
 {
-	struct question *q = question_new(k, who, true);
+	struct question *q = question_new(k, who, SIGNS_RECEIPT);
 
 	keeper_ask_receipt(&q->message, q->id, r);
+	put(k, q);
+}
+
+void
+keep_sign_notice(struct keep *k, int64_t who, const struct notice *n)
+{
+	struct question *q = question_new(k, who, SIGNS_CALLBACK);
+
+	keeper_ask_callback(&q->message, q->id, n);
 	put(k, q);
 }
 

@@ -13,6 +13,7 @@ struct conf;
 struct err;
 struct keep;
 struct keeper_key;
+struct notice;
 struct receipt;
 struct secret_context;
 struct secret_env;
@@ -22,6 +23,7 @@ struct keep_events {
 	void (*keys)(void *arg, const struct keeper_key *keys, size_t n); /* each time a keeper has read them */
 	void (*opened)(void *arg, int64_t who, struct secret_env *env /* borrowed */, const struct err *why);
 	void (*signed_)(void *arg, int64_t who, const char *receipt, const struct err *why);
+	void (*notice)(void *arg, int64_t who, const char *signature, const struct err *why);
 };
 
 /* program: our own executable, absolute.  All is borrowed. */
@@ -32,6 +34,7 @@ void keep_look(struct keep *k);
 void keep_forget(struct keep *k);
 void keep_open(struct keep *k, int64_t who, const struct secret_context *c, const void *box, size_t n);
 void keep_sign(struct keep *k, int64_t who, const struct receipt *r);
+void keep_sign_notice(struct keep *k, int64_t who, const struct notice *n);
 void keep_stop(struct keep *k); /* ends the role; no answers any more */
 bool keep_gone(const struct keep *k);
 void keep_free(struct keep *k); /* after that, or when the loop runs no more */

@@ -23,6 +23,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/multibase.h"
+#include "lib/notice.h"
 #include "lib/receipt.h"
 #include "lib/syntax.h"
 
@@ -98,34 +99,58 @@ serve_open(const struct keyring *keys, const cJSON *q, uint64_t id, int64_t now_
 	return rc;
 }
 
-/* Nothing is signed but a receipt, and of that only what lib/receipt.c reads. */
+/* Appends what is to be signed, for the key: 0, or -1 when these are no claims of its type. */
+typedef int drawer(const char *json, size_t n, const char *kid, struct buf *out);
+
 static int
-serve_receipt(const struct keyring *keys, const cJSON *q, uint64_t id, struct buf *out, struct err *e)
+draw_receipt(const char *json, size_t n, const char *kid, struct buf *out)
+{
+	struct receipt r;
+
+	if (receipt_claims(&r, json, n, NULL) != 0)
+		return -1;
+	receipt_signed_part(&r, kid, out);
+	receipt_clear(&r);
+	return 0;
+}
+
+static int
+draw_callback(const char *json, size_t n, const char *kid, struct buf *out)
+{
+	struct notice c;
+
+	if (notice_claims(&c, json, n, NULL) != 0)
+		return -1;
+	notice_signed_part(&c, kid, out);
+	notice_clear(&c);
+	return 0;
+}
+
+/* Nothing is signed but a receipt and a callback, each under its own type, and of those only what lib/receipt.c and
+ * lib/notice.c read. */
+static int
+serve_sign(const struct keyring *keys, const cJSON *q, uint64_t id, const char *what, drawer *draw, struct buf *out, struct err *e)
 {
 	const struct keyring_key *k = keyring_find(keys, SECRET_USE_RECEIPTS, NULL);
 	const cJSON *claims = json_object(q, "claims");
-	struct buf text = BUF_INIT;
+	struct buf json = BUF_INIT, text = BUF_INIT;
 	uint8_t sig[KEYRING_SIGNATURE];
-	struct receipt r;
 	int rc = -1;
 
 	if (claims != NULL)
-		json_print(claims, &text);
-	if (claims == NULL || receipt_claims(&r, text.data, text.len, e) != 0) {
-		err_set(e, ERR_INTERNAL, "a receipt without its parts");
+		json_print(claims, &json);
+	if (claims == NULL || draw(json.data, json.len, k != NULL ? k->text : "", &text) != 0) {
+		err_set(e, ERR_INTERNAL, "a %s without its parts", what);
 	} else if (k == NULL) {
 		err_named(e, ERR_NOTFOUND, "NoKeys", "the runner has no key for receipts: at-rund secret rotate --receipts");
-		receipt_clear(&r);
 	} else {
-		buf_reset(&text);
-		receipt_signed_part(&r, k->text, &text);
 		keyring_sign(k, text.data, text.len, sig);
 		receipt_add_signature(&text, sig, sizeof sig);
 		put_head(out, id, true);
-		buf_fmt(out, ",\"receipt\":\"%s\"}", text.data);
-		receipt_clear(&r);
+		buf_fmt(out, ",\"%s\":\"%s\"}", what, text.data);
 		rc = 0;
 	}
+	buf_clear(&json);
 	buf_clear(&text);
 	return rc;
 }
@@ -144,7 +169,9 @@ keeper_serve(const struct keyring *keys, const char *message, size_t n, int64_t 
 	else if (strcmp(op, "open") == 0)
 		rc = serve_open(keys, q, (uint64_t)id, now_ms, out, &e);
 	else if (strcmp(op, "receipt") == 0)
-		rc = serve_receipt(keys, q, (uint64_t)id, out, &e);
+		rc = serve_sign(keys, q, (uint64_t)id, op, draw_receipt, out, &e);
+	else if (strcmp(op, "callback") == 0)
+		rc = serve_sign(keys, q, (uint64_t)id, op, draw_callback, out, &e);
 	else
 		err_set(&e, ERR_INTERNAL, "the keeper knows no such operation");
 	if (rc != 0)
@@ -346,6 +373,18 @@ keeper_ask_receipt(struct buf *out, uint64_t id, const struct receipt *r)
 	put_length(out->data + at, out->len - at - 4);
 }
 
+void
+keeper_ask_callback(struct buf *out, uint64_t id, const struct notice *n)
+{
+	size_t at = out->len;
+
+	buf_add(out, "\0\0\0", 4);
+	buf_fmt(out, "{\"id\":%llu,\"op\":\"callback\",\"claims\":", (unsigned long long)id);
+	notice_json(n, out);
+	buf_char(out, '}');
+	put_length(out->data + at, out->len - at - 4);
+}
+
 static int
 read_keys(const cJSON *list, struct keeper_answer *out)
 {
@@ -395,17 +434,21 @@ read_refusal(const cJSON *tree, struct keeper_answer *out)
 	return 0;
 }
 
-/* What an ok answer brings: keys, a receipt, or bytes behind the JSON. */
+/* What an ok answer brings: keys, something signed, or bytes behind the JSON. */
 static int
 read_gift(const cJSON *tree, const char *block, size_t n, struct keeper_answer *out)
 {
-	const char *receipt = json_string(tree, "receipt");
+	const char *receipt = json_string(tree, "receipt"), *callback = json_string(tree, "callback");
 	int64_t expires_at = -1;
 
 	if (out->id == 0)
 		return read_keys(json_array(tree, "keys"), out);
 	if (receipt != NULL && strlen(receipt) <= RECEIPT_MAX) {
 		out->receipt = mem_str(receipt);
+		return 0;
+	}
+	if (callback != NULL && strlen(callback) <= NOTICE_MAX) {
+		out->callback = mem_str(callback);
 		return 0;
 	}
 	if (block == NULL || json_int(tree, "expiresAt", 0, INT64_C(9007199254740991), &expires_at, NULL) != 0 || expires_at < 0)
@@ -443,5 +486,6 @@ keeper_answer_clear(struct keeper_answer *a)
 	free(a->keys);
 	secret_env_unref(a->env);
 	free(a->receipt);
+	free(a->callback);
 	memset(a, 0, sizeof *a);
 }

@@ -1,5 +1,5 @@
 /*
- * The keeper: the one process that reads keys/.  It opens sealed boxes and signs receipts for the scheduler, has neither
+ * The keeper: the one process that reads keys/.  It opens sealed boxes, signs receipts and callbacks for the scheduler, has neither
  * network nor database, and after it has read the keys it can open no file and make no socket any more.
  *
  * Over one unix stream socket go messages: 4 bytes big-endian length, a JSON object, and in one kind of answer a NUL and
@@ -11,6 +11,8 @@
  *     ← {"id":1,"ok":true,"expiresAt":ms} NUL "API_KEY=…" NUL …                                  NAME=value, NUL behind each
  *     → {"id":2,"op":"receipt","claims":{…}}                                                    lib/receipt.h
  *     ← {"id":2,"ok":true,"receipt":"eyJ…"}
+ *     → {"id":3,"op":"callback","claims":{…}}                                                  lib/notice.h
+ *     ← {"id":3,"ok":true,"callback":"eyJ…"}
  *     ← {"id":2,"ok":false,"kind":…,"name":…,"message":…}
  *
  * It keeps nothing between two questions: a box is opened once for each instance that is bound to its bundle, which takes
@@ -27,6 +29,7 @@
 
 struct buf;
 struct keyring;
+struct notice;
 struct receipt;
 
 #define KEEPER_MESSAGE_MAX (128u * 1024u)
@@ -55,10 +58,12 @@ struct keeper_answer {
 	size_t n_keys;
 	struct secret_env *env;   /* of "open" */
 	char *receipt;            /* of "receipt" */
+	char *callback;           /* of "callback" */
 };
 
 void keeper_ask_open(struct buf *out, uint64_t id, const struct secret_context *c, const void *box, size_t n);
 void keeper_ask_receipt(struct buf *out, uint64_t id, const struct receipt *r);
+void keeper_ask_callback(struct buf *out, uint64_t id, const struct notice *n);
 
 /* Bytes of the first message in [p, p + n) with its length, 0: not all there, -1: never will be (ERR_INTERNAL). */
 long keeper_message_next(const char *p, size_t n, const char **message, size_t *message_n, struct err *e);

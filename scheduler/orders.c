@@ -7,6 +7,7 @@
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/store_work.h"
+#include "scheduler/callbacks.h"
 #include "scheduler/dispatch.h"
 #include "scheduler/enrol.h"
 #include "scheduler/redrive.h"
@@ -83,6 +84,7 @@ static const struct {
 	{ "schedule-pause", schedule_order_pause },
 	{ "schedule-resume", schedule_order_resume },
 	{ "keys", order_keys },
+	{ "callback-retry", callbacks_order },
 };
 
 /* Orders that take more than one turn. */

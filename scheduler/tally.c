@@ -6,8 +6,11 @@
 #include "lib/buf.h"
 #include "lib/store_traffic.h"
 
+static const char *const callback_ends[CALLBACK_ENDS] = { "delivered", "put_off", "failed" };
+
 static struct {
 	int64_t outcome[OUTCOME_COUNT], start[START_COUNT], bucket[TRAFFIC_BOUNDS + 1], sum_ms; /* the last bucket is all */
+	int64_t callback[CALLBACK_ENDS];
 	bool changed;
 	struct buf text;
 } tally = { .changed = true };
@@ -25,6 +28,13 @@ tally_end(enum job_outcome outcome, enum job_start start, int64_t ms)
 	tally.sum_ms += ms;
 	tally.outcome[outcome]++;
 	tally.start[start]++;
+	tally.changed = true;
+}
+
+void
+tally_callback(enum tally_callback how)
+{
+	tally.callback[how]++;
 	tally.changed = true;
 }
 
@@ -69,6 +79,9 @@ tally_take(void)
 	for (int i = START_NONE; i < START_COUNT; i++)
 		buf_fmt(b, "at_rund_job_starts_total{start=\"%s\"} %lld\n", i == START_NONE ? "none" : job_start_name((enum job_start)i),
 		    (long long)tally.start[i]);
+	head(b, "at_rund_callbacks_total", "counter", "Attempts to tell the end of a job (At-Run-Callback), by how they ended.");
+	for (int i = 0; i < CALLBACK_ENDS; i++)
+		buf_fmt(b, "at_rund_callbacks_total{result=\"%s\"} %lld\n", callback_ends[i], (long long)tally.callback[i]);
 	histogram(b);
 	return b->data;
 }

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/mem.h"
 #include "lib/store.h"
+#include "lib/store_callback.h"
 #include "lib/store_retry.h"
 #include "lib/store_secret.h"
 #include "lib/store_token.h"
@@ -242,6 +243,17 @@ turn_order(struct turn *t, int64_t id, const char *note)
 	change(t, TURN_ORDER, id)->a = mem_str(note);
 }
 
+void
+turn_callback(struct turn *t, int64_t row, const struct work_tried *tried)
+{
+	struct turn_change *c = change(t, TURN_CALLBACK, row);
+
+	c->a = mem_str(tried->state);
+	c->b = mem_str(tried->error);
+	c->n = tried->next_at;
+	c->m = tried->status;
+}
+
 bool
 turn_empty(const struct turn *t)
 {
@@ -290,15 +302,28 @@ write_admit(struct store *s, struct job *j, int64_t now, struct err *e)
 	return work_admit(s, j->w.id.row, &a, now, e);
 }
 
+/* Its end is written: whoever is to be told of it is from now on. */
 static int
-write_drop(struct store *s, struct job *j, int64_t now, struct err *e)
+write_callback(struct turn *t, struct store *s, const struct job *j, struct err *e)
+{
+	if (j->w.callback == NULL)
+		return 0;
+	t->calls_back = true;
+	return callback_settle(s, j->w.id.row, e);
+}
+
+static int
+write_drop(struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_end end;
+	int n;
 
 	fill_end(j, &end);
 	if (j->unproven && work_token_nobody(s, j->w.id.row, e) != 0)
 		return -1;
-	return work_drop(s, j->w.id.row, &end, now, e);
+	if ((n = work_drop(s, j->w.id.row, &end, now, e)) == 1 && write_callback(t, s, j, e) != 0)
+		return -1;
+	return n;
 }
 
 static int64_t
@@ -366,7 +391,7 @@ write_attempt(const struct turn *t, struct store *s, const struct job *j, int64_
 
 /* Only the holder of the lease writes: the end comes first, and what it refuses is not written. */
 static int
-write_touch(const struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
+write_touch(struct turn *t, struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_end end;
 	int changed = 1;
@@ -387,6 +412,8 @@ write_touch(const struct turn *t, struct store *s, struct job *j, int64_t now, s
 		return -1;
 	if (changed == 1 && j->outcome == OUTCOME_OK && receipts_text(j) != NULL &&
 	    work_receipt_put(s, j->w.id.row, receipts_text(j), e) != 0)
+		return -1;
+	if (changed == 1 && j->outcome != OUTCOME_NONE && write_callback(t, s, j, e) != 0)
 		return -1;
 	return changed;
 }
@@ -410,6 +437,8 @@ write_change(struct turn *t, struct store *s, struct turn_change *c, int64_t now
 		return work_author_put(s, c->a, c->b, c->c, now, e);
 	case TURN_SEALED:
 		return work_sealed_put(s, c->a, c->b, c->c, c->d, now, e);
+	case TURN_CALLBACK:
+		return work_callback_tried(s, c->id, &(struct work_tried){ c->a, c->n, (int)c->m, c->b }, now, e);
 	case TURN_ORDER:
 		return work_order_done(s, c->id, c->a, now, e);
 	}
@@ -433,7 +462,7 @@ write_all(struct turn *t, struct store *s, struct err *e)
 		t->admits.item[i]->void_ = n == 0;
 	}
 	for (i = 0; i < t->drops.n; i++)
-		if (write_drop(s, t->drops.item[i], now, e) < 0)
+		if (write_drop(t, s, t->drops.item[i], now, e) < 0)
 			return -1;
 	for (i = 0; i < t->starts.n; i++) {
 		if (t->starts.item[i]->light)
@@ -507,7 +536,7 @@ turn_reset(struct turn *t)
 	}
 	t->admits.n = t->drops.n = t->starts.n = t->touched.n = 0;
 	t->log_count = t->change_count = 0;
-	t->beat = false;
+	t->beat = t->calls_back = false;
 }
 
 void

@@ -22,6 +22,7 @@ struct receipt_draft;
 struct store;
 struct turn;
 struct wait_lane;
+struct work_tried;
 
 /* A job in the workshop's memory, from the queue to its end. */
 struct job {
@@ -100,7 +101,8 @@ struct turn_log {
 };
 
 /* Rarer changes. */
-enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_PID, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_REV, TURN_SEALED, TURN_ORDER };
+enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_PID, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_REV, TURN_SEALED,
+	TURN_ORDER, TURN_CALLBACK };
 struct turn_change {
 	enum turn_kind kind;
 	int64_t id, n, m;
@@ -120,6 +122,7 @@ struct turn {
 	struct turn_change *changes;
 	size_t change_count, change_room;
 	bool beat, draining;
+	bool calls_back; /* a job ended in it whose end is to be told */
 	int64_t syncs; /* told with the beat */
 	int64_t run;
 	int64_t (*lease_until)(const struct job *j);
@@ -145,6 +148,7 @@ void turn_author(struct turn *t, const char *handle, const char *did, const char
 /* json NULL: there are none any more. */
 void turn_sealed(struct turn *t, const char *did, const char *bundle, const char *cid, const char *json);
 void turn_order(struct turn *t, int64_t id, const char *note);
+void turn_callback(struct turn *t, int64_t row, const struct work_tried *tried);
 
 bool turn_empty(const struct turn *t);
 /* How far what the turn writes must be from a power cut: not at all (a call whose connection it takes anyway), before anybody

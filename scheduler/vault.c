@@ -16,6 +16,7 @@
 #include "lib/mem.h"
 #include "lib/secret.h"
 #include "lib/store_secret.h"
+#include "scheduler/callbacks.h"
 #include "scheduler/catalog.h"
 #include "scheduler/events.h"
 #include "scheduler/instance.h"
@@ -166,7 +167,8 @@ on_keys(void *arg, const struct keeper_key *keys, size_t n)
 	free(rows);
 }
 
-static const struct keep_events keep_says = { .keys = on_keys, .opened = on_opened, .signed_ = receipts_signed };
+static const struct keep_events keep_says = { .keys = on_keys, .opened = on_opened, .signed_ = receipts_signed,
+	.notice = callbacks_signed };
 
 /* --- secrets that are no more --- */
 

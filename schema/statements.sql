@@ -88,9 +88,27 @@ VALUES (:job, :url, :path, :query, :headers_json, :body, :token);
 SELECT k.created_at, j.id, j.nonce,
        j.state = 'done' AND j.started_at IS NULL AND j.outcome IN ('refused', 'expired', 'cancelled'),
        j.version = :version AND j.endpoint = :endpoint AND j.method = :method AND r.path = :path AND r.query = :query
-       AND r.body IS :body
+       AND r.body IS :body AND (SELECT c.url FROM callback c WHERE c.job = j.id) IS :callback
   FROM idempotency k JOIN job j ON j.id = k.job JOIN request r ON r.job = j.id
  WHERE k.scope = :scope AND k.caller = :caller AND k.key = :key;
+
+-- name: front_callback_put
+INSERT INTO callback (job, url, host) VALUES (:job, :url, :host);
+
+-- name: front_callback
+-- What became of it, for whoever asks for the job.
+SELECT url, state, attempts, status, error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', iif(state = 'due', next_at, NULL) / 1000.0, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', tried_at / 1000.0, 'unixepoch')
+  FROM callback WHERE job = :job;
+
+-- name: callback_settle
+-- Its job is done.  Whose job was never admitted was told so by the answer, and the host may be one that is refused.
+UPDATE callback
+   SET state = iif(j.admitted_at IS NULL, 'void', 'due'), next_at = iif(j.admitted_at IS NULL, NULL, j.done_at),
+       done_at = iif(j.admitted_at IS NULL, j.done_at, NULL)
+  FROM job j
+ WHERE callback.job = :row AND callback.state = 'waiting' AND j.id = callback.job AND j.done_at IS NOT NULL;
 
 -- name: front_key_put
 INSERT OR REPLACE INTO idempotency (scope, caller, key, job, created_at) VALUES (:scope, :caller, :key, :job, :now);
@@ -219,7 +237,8 @@ UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 -- Oldest first, from where the last look ended.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token
+       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token,
+       (SELECT c.url FROM callback c WHERE c.job = j.id)
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id > :after AND j.state = 'queued'
  ORDER BY j.id LIMIT :max;
@@ -236,7 +255,8 @@ SELECT coalesce(max(id), 0) FROM job;
 -- The columns of work_queued.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token
+       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token,
+       (SELECT c.url FROM callback c WHERE c.job = j.id)
   FROM job j LEFT JOIN request r ON r.job = j.id
  WHERE j.id = :row;
 
@@ -357,6 +377,9 @@ SELECT :made, url, path, query, headers_json, body FROM request WHERE job = :row
 -- name: work_rerun_link
 INSERT INTO rerun (job, of) VALUES (:made, :row);
 
+-- name: work_rerun_callback
+INSERT INTO callback (job, url, host) SELECT :made, url, host FROM callback WHERE job = :row;
+
 -- name: work_is_rerun
 SELECT 1 FROM rerun WHERE job = :row;
 
@@ -386,6 +409,9 @@ DELETE FROM chunk WHERE job = :row;
 
 -- name: work_purge_receipt
 DELETE FROM receipt WHERE job = :row;
+
+-- name: work_purge_callback
+DELETE FROM callback WHERE job = :row;
 
 -- name: work_purge_log
 DELETE FROM log WHERE job = :row;
@@ -431,6 +457,46 @@ UPDATE job
  WHERE id IN (SELECT id FROM job INDEXED BY job_open WHERE done_at IS NULL)
    AND state = 'queued' AND mode = 'sync'
    AND (SELECT seen_at <> ended_at FROM run WHERE id < :run ORDER BY id DESC LIMIT 1);
+
+-- name: work_callback_sweep
+-- callback_settle for all: of jobs that a recovery has settled, or an older version.
+UPDATE callback
+   SET state = iif(j.admitted_at IS NULL, 'void', 'due'), next_at = iif(j.admitted_at IS NULL, NULL, j.done_at),
+       done_at = iif(j.admitted_at IS NULL, j.done_at, NULL)
+  FROM job j
+ WHERE callback.done_at IS NULL AND callback.next_at IS NULL AND callback.state = 'waiting' AND j.id = callback.job
+   AND j.done_at IS NOT NULL;
+
+-- name: work_callback_next
+-- The oldest that is due, but neither one that is under way nor one to a host that has enough to do.
+SELECT job FROM (SELECT job, host FROM callback INDEXED BY callback_open WHERE done_at IS NULL AND next_at <= :now
+                  ORDER BY next_at LIMIT 5000)
+ WHERE job NOT IN (SELECT value FROM json_each(:jobs_json)) AND host NOT IN (SELECT value FROM json_each(:hosts_json))
+ LIMIT 1;
+
+-- name: work_callback_load
+-- What there is to tell.  body: when it is not longer than :body_max.
+SELECT c.url, c.host, c.attempts, j.nonce, j.outcome, j.author, j.bundle, j.version, j.endpoint, j.did, j.cid, j.caller,
+       j.runtime, j.created_at, j.admitted_at, j.started_at, j.done_at, j.attempt, j.error_name, j.error, r.url, a.status,
+       a.headers_json, a.streamed, length(a.body), iif(length(a.body) <= :body_max, a.body, NULL),
+       (SELECT o.id || '-' || o.nonce FROM rerun x JOIN job o ON o.id = x.of WHERE x.job = j.id)
+  FROM callback c JOIN job j ON j.id = c.job LEFT JOIN request r ON r.job = j.id LEFT JOIN result a ON a.job = j.id
+ WHERE c.job = :row AND c.state = 'due';
+
+-- name: work_callback_tried
+-- One attempt is over: delivered, failed for good, or due again.
+UPDATE callback
+   SET state = :state, attempts = attempts + 1, next_at = :next_at, tried_at = :now, status = :status, error = :error,
+       done_at = iif(:state = 'due', NULL, :now)
+ WHERE job = :row AND state = 'due';
+
+-- name: work_callback_again
+-- A person wants it told once more, with all its attempts before it.
+UPDATE callback SET state = 'due', attempts = 0, next_at = :now, done_at = NULL
+ WHERE job = :row AND state IN ('due', 'delivered', 'failed');
+
+-- name: work_callback_state
+SELECT state FROM callback WHERE job = :row;
 
 -- name: work_counts
 SELECT (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'queued'),
@@ -618,6 +684,9 @@ DELETE FROM chunk WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = '
 -- name: work_prune_receipt
 DELETE FROM receipt WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
+-- name: work_prune_callback
+DELETE FROM callback WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
 -- name: work_prune_log_of
 DELETE FROM log WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
@@ -745,9 +814,20 @@ SELECT * FROM v_jobs
 -- :id is the public id or the row alone.
 SELECT v.*, r.url, r.headers_json AS request_headers_json, length(r.body) AS request_bytes,
        a.status, a.headers_json AS response_headers_json, length(a.body) AS response_bytes,
-       (SELECT sum(length(data)) FROM chunk c WHERE c.job = v.row) AS streamed_bytes
+       (SELECT sum(length(data)) FROM chunk c WHERE c.job = v.row) AS streamed_bytes,
+       k.url AS callback, k.state AS callback_state, k.attempts AS callback_attempts, k.status AS callback_status,
+       k.error AS callback_error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', iif(k.state = 'due', k.next_at, NULL) / 1000.0, 'unixepoch') AS callback_next_at
   FROM v_jobs v LEFT JOIN request r ON r.job = v.row LEFT JOIN result a ON a.job = v.row
+  LEFT JOIN callback k ON k.job = v.row
  WHERE v.row = CAST(:id AS INTEGER) AND (:id = v.row OR :id = v.id);
+
+-- name: desk_callbacks
+-- Newest first.
+SELECT * FROM v_callbacks WHERE row > 0 AND (:state IS NULL OR state = :state) ORDER BY row DESC LIMIT coalesce(:limit, 20);
+
+-- name: desk_callback
+SELECT * FROM v_callbacks WHERE row = CAST(:id AS INTEGER);
 
 -- name: desk_queue
 SELECT * FROM v_queue LIMIT coalesce(:limit, 100);

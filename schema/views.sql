@@ -40,6 +40,16 @@ SELECT v.row, v.id, v.asked_at, v.called, v.outcome, v.error, v.waited_ms, v.ran
        (SELECT max(r.job) FROM rerun r WHERE r.of = v.row) AS again_as
   FROM v_jobs v WHERE v.state = 'done' AND v.outcome <> 'ok' ORDER BY v.row DESC;
 
+CREATE VIEW v_callbacks AS -- Where the ends of jobs are told, and how that went.
+SELECT c.job AS row,
+       j.id || '-' || j.nonce AS id,
+       c.state, c.url, c.host, c.attempts, c.status, c.error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', iif(c.state = 'due', c.next_at, NULL) / 1000.0, 'unixepoch') AS next_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', c.tried_at / 1000.0, 'unixepoch') AS tried_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', c.done_at / 1000.0, 'unixepoch') AS done_at,
+       coalesce(j.outcome, j.state) AS job_outcome
+  FROM callback c LEFT JOIN job j ON j.id = c.job;
+
 CREATE VIEW v_schedules AS -- What comes by itself, and when.
 SELECT s.id AS schedule, s.did AS author, s.bundle, s.endpoint,
        s.did || '/' || s.bundle || '/' || s.endpoint AS called,

@@ -63,7 +63,8 @@ def records():
 
 
 def outputs():
-    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}, 'receipt': 'a.b.c'}
+    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}, 'receipt': 'a.b.c',
+           'callback': {'url': 'https://a.example.com/', 'state': 'due', 'attempts': 2, 'status': 503, 'nextAt': '2026-01-01T00:00:00.000Z'}}
     card = {'did': None, 'operator': 'did:plc:ewvi7nxzyoun6zhxrhs64oiz', 'keys': {'secrets': ['z6LS'], 'receipts': []}, 'software': 'at-rund', 'version': '0', 'access': {'mode': 'open'},
             'runtimes': [{'name': 'node', 'mimeTypes': ['a/b'], 'wall': None}]}
     got = ask([{'record': job, 'valid': True, 'output': True, 'nsid': 'dev.at-run.getJob'},

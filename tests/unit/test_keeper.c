@@ -6,6 +6,7 @@
 #include "lib/err.h"
 #include "lib/keyring.h"
 #include "lib/mem.h"
+#include "lib/notice.h"
 #include "lib/receipt.h"
 #include "scheduler/keeper.h"
 #include "tests/t.h"
@@ -75,7 +76,8 @@ TEST(the_keeper_signs_receipts_and_nothing_else)
 {
 	static const char *const others[] = { "{}", "[]", "", "{\"id\":1,\"op\":\"sign\",\"bytes\":\"AAAA\"}",
 		"{\"id\":1,\"op\":\"receipt\"}", "{\"id\":1,\"op\":\"receipt\",\"claims\":{\"iss\":\"did:plc:x\"}}",
-		"{\"id\":1,\"op\":\"open\"}", "{\"id\":1,\"op\":\"open\",\"author\":\"a\",\"bundle\":\"b\",\"runner\":\"r\",\"key\":\"k\",\"box\":\"?\"}" };
+		"{\"id\":1,\"op\":\"open\"}",
+		"{\"id\":1,\"op\":\"open\",\"author\":\"a\",\"bundle\":\"b\",\"runner\":\"r\",\"key\":\"k\",\"box\":\"?\"}" };
 	struct keyring *ring = keys();
 	struct buf question = BUF_INIT, out = BUF_INIT;
 	struct keeper_answer a;
@@ -97,6 +99,41 @@ TEST(the_keeper_signs_receipts_and_nothing_else)
 		CHECK(strstr(out.data, "\"ok\":false") != NULL);
 	}
 	receipt_clear(&r);
+	buf_clear(&question);
+	buf_clear(&out);
+	keyring_free(ring);
+}
+
+/* What is signed as one thing can be taken for no other: each type stands in its head, and takes its own claims alone. */
+TEST(the_keeper_signs_callbacks_under_a_type_of_their_own)
+{
+#define CLAIMS "{\"job\":\"42\",\"url\":\"https://a.example.com/\"," \
+	       "\"body\":\"bafkreidvwcawgr5mwutzczjgteff6kf6xa5guvogprchtysj5nnc4degfa\"," \
+	       "\"attempt\":1,\"signedAt\":\"2026-01-02T03:04:05.678Z\"}"
+	static const char *const others[] = { "{\"id\":1,\"op\":\"receipt\",\"claims\":" CLAIMS "}", "{\"id\":1,\"op\":\"callback\"}",
+		"{\"id\":1,\"op\":\"callback\",\"claims\":{}}" };
+	struct keyring *ring = keys();
+	struct buf question = BUF_INIT, out = BUF_INIT;
+	struct keeper_answer a;
+	struct receipt r;
+	struct notice n;
+	char *kid = NULL;
+	size_t i;
+
+	CHECK_INT(notice_claims(&n, CLAIMS, strlen(CLAIMS), NULL), 0);
+	keeper_ask_callback(&question, 3, &n);
+	ask(ring, &question, NOW, &a);
+	CHECK(a.callback != NULL && a.receipt == NULL);
+	CHECK(strncmp(a.callback, "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0LXJ1bmQtY2FsbGJhY2siL", 50) == 0);
+	CHECK_INT(receipt_verify(a.callback, strlen(a.callback), keyring_find(ring, SECRET_USE_RECEIPTS, NULL)->text, NULL), 0);
+	CHECK_INT(receipt_parse(a.callback, strlen(a.callback), &r, &kid, NULL), -1);
+	keeper_answer_clear(&a);
+	for (i = 0; i < sizeof others / sizeof *others; i++) {
+		buf_reset(&out);
+		keeper_serve(ring, others[i], strlen(others[i]), NOW, &out);
+		CHECK(strstr(out.data, "\"ok\":false") != NULL);
+	}
+	notice_clear(&n);
 	buf_clear(&question);
 	buf_clear(&out);
 	keyring_free(ring);

@@ -16,6 +16,7 @@ sample(void)
 	struct front_job j = { .mode = JOB_ASYNC, .author = "did:plc:a", .bundle = "b", .version = "1.0.0", .endpoint = "e",
 		.method = "PUT", .url = "http://x/y", .path = "/p", .query = "q=1", .headers_json = "[[\"a\",\"b\"]]",
 		.body = "bo\0dy", .body_bytes = 5, .caller = "did:plc:c", .client = "192.0.2.7", .bell = "f1-0",
+		.callback = "https://hooks.example.com/x",
 		.timeout_ms = 1234, .created_at = 5678, .token = "to.k.en",
 		.created_mono = 91011, .trace = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-0000000000000000-12" };
 
@@ -58,6 +59,8 @@ TEST(a_slip_says_what_the_ledger_says)
 	CHECK_STR(told.endpoint, read.endpoint);
 	CHECK_STR(told.method, read.method);
 	CHECK_STR(told.caller, read.caller);
+	CHECK_STR(told.callback, read.callback);
+	CHECK_STR(told.callback, "https://hooks.example.com/x");
 	CHECK_STR(told.client, read.client);
 	CHECK_STR(told.bell, read.bell);
 	CHECK_STR(told.token, read.token);

@@ -51,7 +51,8 @@ TEST(another_request_under_the_same_key_is_told_apart)
 {
 	struct store *s = t_store();
 	struct front_job first = request("k1");
-	static const char *const what[] = { "version", "endpoint", "method", "path", "query", "body", "no body" };
+	static const char *const what[] = { "version", "endpoint", "method", "path", "query", "body", "no body",
+		"callback" };
 	size_t i;
 
 	CHECK_INT(send(s, &first), MET_NOBODY);
@@ -70,8 +71,10 @@ TEST(another_request_under_the_same_key_is_told_apart)
 			j.query = "a=c";
 		else if (i == 5)
 			j.body = "bo\0dx";
-		else
+		else if (i == 6)
 			j.body_bytes = 0;
+		else
+			j.callback = "https://a.example.com/";
 		CHECK_INT(send(s, &j), MET_OTHER);
 	}
 }
