@@ -161,7 +161,11 @@ lock_images(struct build *b, struct err *e)
 	char *path = mem_fmt("%s/.lock", b->images);
 	int fd;
 
-	mkdir(b->images, 0700);
+	if (mkdir(b->images, 0700) != 0 && errno == ENOENT) {
+		err_set(e, ERR_NOTFOUND, "there is no home to put images into, %s: at-rund init makes one", b->images);
+		free(path);
+		return -1;
+	}
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		err_errno(e, "open %s", path);
