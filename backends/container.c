@@ -9,7 +9,8 @@
  *
  * `podman run --detach` ends when the container runs; conmon, which it leaves behind, becomes our child (we are its
  * subreaper), ends with the container's status when all is cleaned up, and so is the instance's process.  Standard output
- * and error pass through to us.  Docker's containers are its daemon's children: there `docker run` stays in the foreground.
+ * and error pass through to us.  Docker's containers are its daemon's children: there `docker run` stays in the foreground.  It
+ * gives the gate, which is not root, no rights: hosts in permissions.net can be reached, addresses that stand there cannot.
  *
  * Which engine, which OCI runtime and whether cgroups can be used, the probe finds by running the thing itself.
  */
@@ -202,7 +203,9 @@ add_bounds(const struct conf *c, const struct engine *x, struct conf_list *l)
 	arg_fmt(l, "--tmpfs", mem_fmt("/tmp:rw,exec,nosuid,nodev,mode=1777,size=%lld", scratch));
 	arg_fmt(l, "--shm-size", mem_fmt("%lld", scratch));
 	arg_fmt(l, "--ulimit", mem_fmt("nofile=%lld:%lld", gate_files(c), gate_files(c)));
-	arg_fmt(l, "--ulimit", mem_fmt("nproc=%lld:%lld", tasks, tasks));
+	/* Without a user namespace of its own it would count what others run under that id. */
+	if (!x->docker)
+		arg_fmt(l, "--ulimit", mem_fmt("nproc=%lld:%lld", tasks, tasks));
 	arg(l, "--ulimit", "core=0:0");
 	arg_fmt(l, "--ulimit", mem_fmt("fsize=%lld:%lld", scratch, scratch));
 	if (!x->cgroups) {

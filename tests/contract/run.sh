@@ -17,7 +17,7 @@ one() {
 	wall=$1 as=${2:-}
 	shift
 	[ $# -eq 0 ] || shift
-	echo "== wall $wall${as:+ as $as}"
+	echo "== wall $wall${as:+ as $as}${1:+: $*}"
 	out=$(python3 tests/contract/contract.py --wall "$wall" ${as:+--user "$as"} "$@" 2>&1)
 	rc=$?
 	printf '%s\n' "$out" | grep -E '^(shut|open|goes|FAIL|skip)'
@@ -47,6 +47,7 @@ for w in ${1:-none sandbox container}; do
 		one sandbox "$user"
 	else
 		one container
+		one container '' --engine docker
 		# The doors are the same; what differs is how the engine starts and ends them.
 		if grep -q "^$user:" /etc/subuid 2>/dev/null; then
 			one container "$user" sample read-shadow connect-loopback bomb-memory bomb-forks daemon kill-9 nothing
