@@ -43,7 +43,7 @@ SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o lib/notice.o
 BACKUP   = lib/strongbox.o lib/pack.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/walls.o backends/none.o backends/sandbox.o backends/container.o backends/engine.o backends/image.o \
-           backends/seccomp.o backends/parts.o backends/permit.o backends/runtime.o lib/child.o
+           backends/seccomp.o backends/parts.o backends/permit.o backends/runtime.o backends/nix.o lib/child.o
 
 FETCHER  = $(patsubst %.c,%.o,$(wildcard scheduler/fetcher*.c))
 FCGI     = $(patsubst %.c,%.o,$(wildcard fcgi/*.c))

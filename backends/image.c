@@ -31,8 +31,14 @@ add_list(struct buf *b, const char *name, const struct conf_list *l)
 	buf_char(b, '\n');
 }
 
+bool
+image_with_nix(const struct conf *c, const struct runtime *r)
+{
+	return c->build.nixpkgs != NULL && r->nix.n > 0;
+}
+
 void
-image_key(const struct runtime *r, struct buf *out)
+image_key(const struct conf *c, const struct runtime *r, struct buf *out)
 {
 	char text[CID_TEXT + 1];
 	struct buf b = BUF_INIT;
@@ -43,6 +49,8 @@ image_key(const struct runtime *r, struct buf *out)
 	add_list(&b, "npm", &r->npm);
 	add_list(&b, "nix", &r->nix);
 	add_list(&b, "prepare", &r->prepare);
+	if (image_with_nix(c, r))
+		buf_fmt(&b, "nixpkgs:%s\n", c->build.nixpkgs);
 	cid_of_bytes(&hash, CID_RAW, b.data, b.len);
 	cid_print(&hash, text);
 	buf_str(out, text);

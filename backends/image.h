@@ -32,8 +32,10 @@ struct image {
 /* ERR_NOTFOUND: it was not built, and the command that does. */
 int image_load(struct image *m, const struct conf *c, const char *runtime, struct err *e);
 void image_clear(struct image *m);
+/* Is it made with Nix: there is a nixpkgs, and the definition names packages of it? */
+bool image_with_nix(const struct conf *c, const struct runtime *r);
 /* Everything of a definition that its image depends on, hashed. */
-void image_key(const struct runtime *r, struct buf *out);
+void image_key(const struct conf *c, const struct runtime *r, struct buf *out);
 /* HOME/images/NAME, allocated. */
 char *image_dir(const struct conf *c, const char *runtime);
 

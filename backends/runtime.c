@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/nix.h"
 #include "lib/buf.h"
 #include "lib/child.h"
 #include "lib/err.h"
@@ -369,18 +370,6 @@ runtime_parse_nix_json(struct runtime *r, const char *name, const char *file, co
 out:
 	cJSON_Delete(tree);
 	return rc;
-}
-
-static void
-nix_string(struct buf *out, const char *s, size_t n)
-{
-	buf_char(out, '"');
-	for (size_t i = 0; i < n; i++) {
-		if (strchr("\"\\$", s[i]) != NULL)
-			buf_char(out, '\\');
-		buf_char(out, s[i]);
-	}
-	buf_char(out, '"');
 }
 
 static bool

@@ -105,7 +105,7 @@ bind_system(struct conf_list *l, const char *path)
 static void
 add_image(struct conf_list *l, const char *root)
 {
-	static const char *const tops[] = { "usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "var" };
+	static const char *const tops[] = { "usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "var", "nix" };
 	char to[256];
 	size_t i;
 

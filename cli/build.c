@@ -8,6 +8,8 @@
  *     oci_write            the layer as an OCI image
  *     podman load          into the engine, when there is one
  *
+ * or, where build.nixpkgs is set and the definition names packages of it, build_nix.c instead of the first two.
+ *
  * Packages are unpacked without their scripts: an image is to run one program, and the whole of a Debian that scripts expect
  * would take ten times as long and be three times as large.  A definition that needs them says `scripts = yes`.
  *
@@ -28,6 +30,7 @@
 #include "backends/engine.h"
 #include "backends/image.h"
 #include "backends/runtime.h"
+#include "cli/build_nix.h"
 #include "cli/cli.h"
 #include "cli/step.h"
 #include "lib/buf.h"
@@ -419,7 +422,7 @@ write_state(struct build *b, const char *id, int64_t bytes, int64_t now, struct 
 	if (program == NULL)
 		goto out;
 	buf_fmt(&s, "{\"image\":\"%s\",\"key\":\"", id);
-	image_key(b->r, &s);
+	image_key(b->conf, b->r, &s);
 	buf_str(&s, "\",\"program\":");
 	buf_json_str(&s, program);
 	buf_fmt(&s, ",\"bytes\":%lld,\"built\":%lld}\n", (long long)bytes, (long long)now);
@@ -449,6 +452,15 @@ put_in_place(struct build *b, struct err *e)
 	return rename(b->to, b->dir) == 0 ? 0 : err_errno(e, "put %s in place", b->dir);
 }
 
+/* The tree in root/, by Nix or out of Debian's packages. */
+static int
+files(struct build *b, struct err *e)
+{
+	if (image_with_nix(b->conf, b->r))
+		return build_nix(b->cli, b->conf, b->r, b->to, b->log, e);
+	return npm_install(b, e) == 0 && debian(b, e) == 0 ? unpack(b, e) : -1;
+}
+
 static int
 make(struct build *b, struct built *out, struct err *e)
 {
@@ -456,7 +468,7 @@ make(struct build *b, struct built *out, struct err *e)
 	struct oci o = { b->layer, name, b->r->name, b->date };
 	int rc = -1;
 
-	if (make_dirs(b, e) == 0 && npm_install(b, e) == 0 && debian(b, e) == 0 && unpack(b, e) == 0 && pack(b, e) == 0 &&
+	if (make_dirs(b, e) == 0 && files(b, e) == 0 && pack(b, e) == 0 &&
 	    oci_write(&o, b->tar, out->id, &out->bytes, e) == 0 && load(b, out->id, e) == 0 &&
 	    write_state(b, out->id, out->bytes, out->built_ms, e) == 0)
 		rc = put_in_place(b, e);
@@ -496,7 +508,7 @@ build_image(struct cli *c, const struct conf *conf, const struct runtime *r, con
 	begin(&b);
 	if ((lock = lock_images(&b, e)) < 0)
 		goto out;
-	image_key(r, &key);
+	image_key(conf, r, &key);
 	if (image_load(&old, conf, r->name, NULL) == 0 && !force && strcmp(old.key, key.data) == 0) {
 		out->fresh = out->same = true;
 		out->built_ms = old.built_ms;

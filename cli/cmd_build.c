@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "backends/engine.h"
+#include "backends/image.h"
 #include "backends/runtime.h"
 #include "cli/build.h"
 #include "lib/buf.h"
@@ -28,9 +29,9 @@ add_result(struct table *t, const char *name, const struct built *x)
 
 /* Nothing to make it of, and no wish to: a definition of one's own for a program that is on the host. */
 static bool
-has_packages(const struct runtime *r)
+has_packages(const struct conf *conf, const struct runtime *r)
 {
-	return r->debian.n + r->npm.n > 0;
+	return image_with_nix(conf, r) || r->debian.n + r->npm.n > 0;
 }
 
 static int
@@ -47,12 +48,12 @@ build_all(struct cli *c, const struct conf *conf, const struct runtimes *rs, con
 		const struct runtime *r = &rs->item[i];
 		struct built out;
 
-		if (only != NULL ? strcmp(only, r->name) != 0 : !has_packages(r))
+		if (only != NULL ? strcmp(only, r->name) != 0 : !has_packages(conf, r))
 			continue;
 		n++;
-		if (r->command == NULL || !has_packages(r)) {
+		if (r->command == NULL || !has_packages(conf, r)) {
 			err_set(&e, ERR_INPUT, "%s: %s", r->name, r->command == NULL ? r->missing :
-			    r->nix.n > 0 ? "its definition names packages of nixpkgs only; images are made of debian and npm packages" :
+			    r->nix.n > 0 ? "its definition names packages of nixpkgs only, and build.nixpkgs is not set" :
 			    "its definition names no packages: debian, npm");
 			*code = cli_fail(c, &e);
 		} else if (build_image(c, conf, r, engine ? &x : NULL, cli_option(c, "force") != NULL, &out, &e) != 0) {

@@ -62,7 +62,7 @@ add_row(struct table *t, const struct conf *conf, const struct runtime *r, const
 
 	put_mime(r, as_json, &mime);
 	if (has) {
-		image_key(r, &key);
+		image_key(conf, r, &key);
 		built = age(m.built_ms);
 		built_ms = mem_fmt("%lld", (long long)m.built_ms);
 		short_id = mem_strn(m.id + 7, 12);

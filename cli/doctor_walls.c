@@ -45,7 +45,7 @@ tell_runtime(const struct conf *c, const struct walls *w, const struct runtime *
 
 	snprintf(what, sizeof what, "runtime %.40s", x->name);
 	snprintf(build, sizeof build, "at-rund build --runtime %.40s", x->name);
-	image_key(x, &key);
+	image_key(c, x, &key);
 	if (x->executor == NULL || x->command == NULL)
 		doctor_say(r, bad, what, NULL, "%s", x->missing);
 	else if (b == NULL && x->program == NULL)

@@ -83,7 +83,9 @@ explain(const char *log, struct err *e)
 
 	tail_of(log, text);
 	for (i = 0; i < sizeof marks / sizeof marks[0] && at == NULL; i++)
-		if ((at = strstr(text, marks[i])) != NULL)
+		if (strncmp(text, marks[i] + 1, strlen(marks[i] + 1)) == 0)
+			at = text;
+		else if ((at = strstr(text, marks[i])) != NULL)
 			at++;
 	if (at == NULL)
 		at = (at = strrchr(text, '\n')) != NULL ? at + 1 : text;

@@ -255,6 +255,8 @@ static const struct key keys[] = {
 	WORD("sandbox", "files", sandbox.files, "auto", files,
 	    "whose programs and libraries bundles see: the host's, or those of the runtime's image; auto: the image's where there is one",
 	    NULL),
+	TEXT("build", "nixpkgs", T_PATH, build.nixpkgs, NULL,
+	    "a nixpkgs to make images of with Nix, where a runtime's definition names packages of it; not set: Debian's packages", NULL),
 	WORD("container", "engine", container.engine, "auto", engines, "what starts containers; auto takes the first installed",
 	    NULL),
 	TEXT("container", "runtime", T_PROGRAM, container.runtime, "auto",

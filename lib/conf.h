@@ -125,6 +125,7 @@ struct conf {
 
 	struct { struct conf_list read, write, env; } grants; /* entries of lib/grant.h */
 	struct { char *files; } sandbox; /* auto, host, image */
+	struct { char *nixpkgs; } build; /* a directory; NULL: images are made of Debian's packages */
 
 	struct {
 		char *engine;      /* auto, podman, docker */

@@ -23,7 +23,7 @@ for f in lib/*.[ch] backends/*.[ch] fcgi/*.[ch] scheduler/*.[ch] cli/*.[ch]; do
 		fcgi:lib/store_work.h | fcgi:lib/http.h | fcgi:lib/child.h | fcgi:lib/pds.h) ;;
 		fcgi:lib/* | fcgi:fcgi/*) ok=yes ;;
 		cli:lib/store_work.h | cli:lib/store_front.h) ;;
-		cli:lib/* | cli:cli/* | cli:backends/backend.h | cli:backends/runtime.h | cli:backends/engine.h | cli:backends/walls.h | cli:backends/image.h) ok=yes ;;
+		cli:lib/* | cli:cli/* | cli:backends/backend.h | cli:backends/runtime.h | cli:backends/engine.h | cli:backends/walls.h | cli:backends/image.h | cli:backends/nix.h) ok=yes ;;
 		esac
 		[ $ok = yes ] || echo "$f includes \"$inc\""
 	done

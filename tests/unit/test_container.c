@@ -150,22 +150,27 @@ TEST(the_key_of_an_image_follows_everything_it_is_made_of)
 {
 	static char *two[] = { (char *)"a", (char *)"b" }, *one[] = { (char *)"ab" };
 	struct runtime a = python, b = python, s = python;
-	struct buf ka = BUF_INIT, kb = BUF_INIT, ks = BUF_INIT, again = BUF_INIT;
+	struct buf ka = BUF_INIT, kb = BUF_INIT, ks = BUF_INIT, kn = BUF_INIT, again = BUF_INIT;
+	struct conf debian = { .home = NULL }, nix = { .build.nixpkgs = (char *)"/srv/nixpkgs" };
 
 	a.debian = (struct conf_list){ two, 2 };
 	b.debian = (struct conf_list){ one, 1 };
 	s.debian = a.debian;
 	s.scripts = true;
-	image_key(&a, &ka);
-	image_key(&a, &again);
-	image_key(&b, &kb);
-	image_key(&s, &ks);
+	image_key(&debian, &a, &ka);
+	image_key(&debian, &a, &again);
+	image_key(&debian, &b, &kb);
+	image_key(&debian, &s, &ks);
 	CHECK_STR(ka.data, again.data);
+	a.nix = (struct conf_list){ one, 1 };
+	image_key(&nix, &a, &kn);
+	CHECK(strcmp(ka.data, kn.data) != 0);
 	CHECK(strcmp(ka.data, kb.data) != 0);
 	CHECK(strcmp(ka.data, ks.data) != 0);
 	buf_clear(&ka);
 	buf_clear(&kb);
 	buf_clear(&ks);
+	buf_clear(&kn);
 	buf_clear(&again);
 }
 
