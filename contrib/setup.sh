@@ -205,6 +205,7 @@ setup_pds() {
 	if setup_done "$setup_test" "$setup_mark"; then
 		return
 	fi
+	# @atproto/repo, crypto, xrpc-server and identity, which give a second opinion (tests/e2e/opinion.mjs), come with the PDS.
 	setup_npm "$setup_test" "@atproto/pds@$SETUP_PDS" "@did-plc/server@$SETUP_PLC" "@atproto/lexicon@$SETUP_LEXICON" \
 	    "node-gyp@$SETUP_GYP"
 	setup_say "compiling better-sqlite3 for the PDS of the tests (once, about two minutes)"

@@ -13,7 +13,7 @@ mkdir -p "$log"
 rm -f "$log/totals"
 passed=0 failed=0 skipped=0
 
-E2E='test_lexicons.py test_cli.py test_callers.py test_access.py test_quotas.py test_fcgi_wire.py test_fetcher.py test_secrets.py test_runner.py test_dev.py test_bad_input.py test_main_job.py
+E2E='test_lexicons.py test_opinion.py test_cli.py test_callers.py test_access.py test_quotas.py test_fcgi_wire.py test_fetcher.py test_secrets.py test_runner.py test_dev.py test_bad_input.py test_main_job.py
 test_kill.py test_endure.py test_soak.py test_streams.py test_jobs.py test_callbacks.py test_page.py test_cron.py test_gate.py test_demo.sh test_readme.py
 test_walls.py test_nix.py test_systemd.py
 test_package.py test_operator.py
@@ -79,7 +79,10 @@ export PATH PYTHONDONTWRITEBYTECODE
 
 for name in "$@"; do
 	case $name in
-	unit) built unit "$B/tests/unit-tests" && suite unit 120 "$B/tests/unit-tests" ;;
+	unit)
+		built unit "$B/tests/unit-tests" && suite unit 120 "$B/tests/unit-tests"
+		suite vectors 60 sh tests/vectors.sh "$log/unit.log"
+		;;
 	san) built san SAN=1 build/san/tests/unit-tests && suite san 400 build/san/tests/unit-tests ;;
 	fuzz) built fuzz fuzz-programs && suite fuzz 300 sh tests/fuzz/replay.sh ;;
 	executors) suite executors 300 python3 tests/executors/run.py ;;
