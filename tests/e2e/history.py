@@ -10,7 +10,7 @@ A line of the history, JSON:
     {"n": 7, "type": "ask",  "op": "sync", "what": "py/work", "at": seconds}
     {"n": 7, "type": "told", "status": 200, "job": "41-...", "body": "...", "whole": true, "at": seconds}
     {"n": 7, "type": "none", "why": "ConnectionResetError", "at": seconds}                 nobody answered
-op: sync, stream, async, look (getJob), cancel.  A line of a starts file: the id of the job, written by its handler first of all.
+op: sync, stream, async, fire (a schedule, by hand), look (getJob), cancel.  A line of a starts file: the id of the job, written by its handler first of all.
 """
 import collections
 import json
@@ -72,8 +72,11 @@ def read_rows(db):
             ' done_at, error_name FROM job')]
         bodies = dict(c.execute("SELECT j.id || '-' || j.nonce, CAST(r.body AS TEXT) FROM result r JOIN job j ON j.id = r.job"
                                 ' WHERE r.streamed = 0 AND r.status = 200'))
+        fired = c.execute("SELECT f.schedule, f.due_at, f.what, j.id || '-' || j.nonce, s.missed, s.cron FROM firing f LEFT JOIN"
+                          ' job j ON j.id = f.job LEFT JOIN schedule s ON s.id = f.schedule ORDER BY f.schedule, f.due_at').fetchall()
+        timed = [r[0] for r in c.execute("SELECT id || '-' || nonce FROM job WHERE client = 'schedule'")]
         sound = c.execute('PRAGMA integrity_check').fetchall()
-        return rows, bodies, sound
+        return rows, bodies, sound, fired, timed
     finally:
         c.close()
 
@@ -81,7 +84,7 @@ def read_rows(db):
 class Check:
     def __init__(self, history, db, starts, clock_steps=False):
         self.lines = [json.loads(x) for x in open(history) if x.strip()]
-        self.list, self.bodies, self.sound = read_rows(db)
+        self.list, self.bodies, self.sound, self.fired, self.timed = read_rows(db)
         self.rows = {r.id: r for r in self.list}
         self.starts = collections.Counter()
         for path in starts:
@@ -100,7 +103,7 @@ class Check:
     # ---- the claims ----
 
     def accepted_is_durable(self):
-        ids = [x['job'] for x in self.told('async') if x['status'] == 202]
+        ids = [x['job'] for x in self.told('async', 'fire') if x['status'] == 202]
         rows = self.rows
         self.say('accepted with an id that was given before', [i for i, n in collections.Counter(ids).items() if n > 1])
         self.say('accepted, and not in the ledger', [i for i in ids if i not in rows])
@@ -156,6 +159,20 @@ class Check:
         self.say('cancelled, and the row says otherwise',
                  [(i, self.rows[i].outcome) for i in ids if i in self.rows and self.rows[i].outcome != 'cancelled'])
 
+    def schedules_came_once(self):
+        begun = collections.Counter(job for _, _, what, job, _, _ in self.fired if what in ('started', 'asked'))
+        self.say('a time of a schedule that started nothing', [(f[0], f[1]) for f in self.fired if f[2] in ('started', 'asked') and
+                                                               not f[3]])
+        self.say('a job of a schedule that belongs to no time of it', [i for i in self.timed if i not in begun])
+        self.say('a job of two times', [i for i, n in begun.items() if i and n > 1])
+        if not self.clock_steps:
+            by = {}
+            for schedule, due, what, _, missed, cron in self.fired:
+                if what != 'asked' and missed == 'skip' and cron == '* * * * *':
+                    by.setdefault(schedule, []).append((due, what))
+            self.say('a minute that a schedule did not see', [(s, a, b) for s, row in by.items() for (a, what), (b, _) in
+                                                             zip(row, row[1:]) if b - a != 60000 and what != 'missed'])
+
     def rows_make_sense(self):
         self.say('integrity_check', [r[0] for r in self.sound if r[0] != 'ok'])
         self.say('not done', [(r.id, r.state, r.mode) for r in self.list if r.state != 'done'])
@@ -170,15 +187,17 @@ class Check:
         self.callers_were_told_the_truth()
         self.done_never_changes()
         self.cancelled_when_said()
+        self.schedules_came_once()
         self.rows_make_sense()
         return self.wrong
 
     def summary(self):
         ends = collections.Counter(r.outcome or r.state for r in self.list)
         told = collections.Counter('%s %s' % (x['op'], x['status']) for x in self.lines if x['type'] == 'told')
-        return '%d asked, told %s; %d rows: %s; %d starts' % (
+        came = collections.Counter(f[2] for f in self.fired)
+        return '%d asked, told %s; %d rows: %s; %d starts; schedules: %s' % (
             sum(x['type'] == 'ask' for x in self.lines), dict(told.most_common()), len(self.list), dict(ends.most_common()),
-            sum(self.starts.values()))
+            sum(self.starts.values()), dict(came.most_common()))
 
 
 if __name__ == '__main__':

@@ -142,6 +142,55 @@ def clock():
     check(not turned_away, 'turned away:', turned_away[:3])
 
 
+def clock_and_schedules():
+    """What a jump passes over is missed, and dealt with once; a clock that is set back starts nothing twice, and waits for nothing
+    that lies a day ahead."""
+    lib = glob.glob('/usr/lib/*/faketime/libfaketimeMT.so.1')
+    if not lib:
+        skip('libfaketime is not installed')
+    where = scratch()
+    pds = Pds(where)
+    alice = pds.account('alice.test')
+    hourly = {'schedule': '%d * * * *' % ((time.gmtime().tm_min + 30) % 60)}  # half an hour from now, and from any whole day
+    alice.deploy('timed', b'export const skips = () => null, catches = skips;\n', 'application/javascript', entry='main.mjs',
+                 runtime='application/javascript+node', endpoints={'skips': hourly, 'catches': dict(hourly, missed='once')})
+    face = os.path.join(where, 'clock')
+    runner = Runner(where, did=alice.did, handle=alice.handle, sections={
+        'access': {'mode': 'allowlist', 'allowlist': [alice.did]}, 'schedules': {'refresh': '1s'},
+        'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]}})
+    runner.conf_top['isolation'] = 'none'
+
+    def turn(days):
+        with open(face + '.new', 'w') as f:
+            f.write('%+dd\n' % days)
+        os.rename(face + '.new', face)
+
+    def came(endpoint):
+        return [tuple(r) for r in runner.sql("SELECT what, outcome FROM v_firings WHERE called LIKE ? AND what <> 'asked' ORDER BY"
+                                             ' firing', '%/' + endpoint)]
+
+    def ahead(days):
+        """By hand once more, which writes down when it comes next: within the hour of the clock as it stands."""
+        (number,) = runner.sql("SELECT id FROM schedule WHERE endpoint = 'skips'")[0]
+        same(runner.cli('schedule', 'run', str(number)).returncode, 0)
+        (next_at,) = runner.sql('SELECT next_at FROM schedule WHERE id = ?', number)[0]
+        return 0 < next_at / 1000 - (time.time() + 86400 * days) < 3600
+
+    turn(0)
+    runner.init()
+    runner.env.update(LD_PRELOAD=lib[0], FAKETIME_TIMESTAMP_FILE=face, FAKETIME_NO_CACHE='1', FAKETIME_DONT_FAKE_MONOTONIC='1')
+    runner.start()
+    until(lambda: runner.sql('SELECT count(*) FROM schedule') == [(2,)], 'the schedules are there', 30)
+    for days, times in ((2, 1), (1, 1), (-1, 1), (2, 2), (0, 2)):
+        turn(days)
+        # Of the days that are passed over on the way up again, the first time had not come before.
+        until(lambda: ahead(days), 'it comes within the hour', 20, 0.2)
+        until(lambda: came('catches') == [('started', 'ok')] * times, 'what was missed is started once', 20)
+        same(came('skips'), [('missed', None)] * times, 'what was missed is left out')
+    same(runner.sql('SELECT max(n) FROM (SELECT count(*) AS n FROM firing GROUP BY schedule, due_at)'), [(1,)])
+    same(runner.stop(), 0)
+
+
 # ---- the disk is full ----
 
 class Disk:
@@ -253,5 +302,6 @@ def disk_at_start(d, runner):
 
 t.run('pause: the scheduler stands still past its leases; its late writes are refused', pause)
 t.run('clock: a day forth and back', clock)
+t.run('clock: schedules go with it', clock_and_schedules)
 t.run('disk: full at every stage', disk)
 t.end()
