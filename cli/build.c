@@ -290,8 +290,9 @@ add_hooks(struct build *b, struct conf_list *l)
 	add(l, mem_fmt("%s=%s", hook, finish_script));
 	for (size_t i = 0; i < b->r->prepare.n; i++)
 		add(l, mem_fmt("%s=LC_ALL=C.UTF-8 PYTHONHASHSEED=0 chroot \"$1\" %s", hook, b->r->prepare.item[i]));
+	/* Not the file by which apt knows to work in there: without it mmdebstrap would clean this machine's own lists. */
 	if (b->r->prepare.n > 0)
-		add(l, mem_fmt("%s=rm -rf \"$1\"/tmp/* \"$1\"/tmp/.[!.]*", hook));
+		add(l, mem_fmt("%s=find \"$1\"/tmp -mindepth 1 -maxdepth 1 ! -name 'mmdebstrap.apt.conf.*' -exec rm -rf {} +", hook));
 }
 
 static int
