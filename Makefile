@@ -51,7 +51,7 @@ SCHED    = $(patsubst %.c,%.o,$(wildcard scheduler/*.c))
 CLI      = $(patsubst %.c,%.o,$(wildcard cli/*.c))
 UNIT     = $(patsubst %.c,%.o,$(wildcard tests/unit/*.c)) tests/t.o tests/repo.o
 
-SQL      = schema/schema.sql schema/views.sql schema/statements.sql $(wildcard schema/migrate/*.sql)
+SQL      = schema/schema.sql schema/views.sql $(wildcard schema/statements*.sql) $(wildcard schema/migrate/*.sql)
 
 L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
@@ -64,8 +64,8 @@ LINK     = $(CC) $(LDHARDEN) $(LDFLAGS) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
-$(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi -lm
+$(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o lib/store_page.o lib/pass.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi -lsodium -lm
 
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
@@ -81,13 +81,13 @@ endif
 $(B)/at-rund-gate: $(call O,$(GATE))
 	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
-$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/bundle.o lib/bundle_tree.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) lib/runner.o \
+$(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/store_page.o lib/pass.o lib/bundle.o lib/bundle_tree.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) lib/runner.o \
     lib/http.o lib/netaddr.o lib/did.o $(WALLS))
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive -lcurl -lresolv $(L_WALLS)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(OUTWARD) $(SECRETS) lib/runner.o $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(SECRETS) lib/runner.o $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o lib/store_page.o lib/pass.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI)) page_css.o
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next $(B)/at-rund-gate
@@ -177,7 +177,7 @@ $(B)/schema.c $(B)/schema.h &: schema/embed.sh $(SQL)
 	sh schema/embed.sh $(B)
 $(B)/schema.o: $(B)/schema.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
-$(B)/lib/store.o $(call O,$(sort $(FRONT) $(WORK))) $(B)/lib/store_desk.o \
+$(B)/lib/store.o $(call O,$(sort $(FRONT) $(WORK))) $(B)/lib/store_desk.o $(B)/lib/store_page.o \
 $(B)/tests/unit/test_store.o: | $(B)/schema.h
 
 # The pages' style sheet, as a string.

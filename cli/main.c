@@ -163,6 +163,13 @@ const struct command cli_commands[] = {
 	    "--caller         may it call\n", cmd_access_check },
 	{ "access show", "", 0, 0, "", "follows and lists that access asks for, and how they were read", "at-rund access show\n",
 	    NULL, cmd_access_show },
+	{ "page token", "", 0, 0, "name= days=", "make a token that opens the operator's page",
+	    "at-rund page token --name laptop --days 90\n",
+	    "--name WORDS     what you call it\n"
+	    "--days N         good for so many days; until it is revoked when not given\n", cmd_page_token },
+	{ "page list", "", 0, 0, "", "the tokens for the operator's page", "at-rund page list\n", NULL, cmd_page_list },
+	{ "page revoke", "TOKEN | all", 1, 1, "", "take a token back: whoever is signed in with it is out",
+	    "at-rund page revoke 2\nat-rund page revoke all\n", NULL, cmd_page_revoke },
 	{ "sql", "[QUERY]", 0, 1, "", "read the database with sqlite3: views made for people",
 	    "at-rund sql\n"
 	    "at-rund sql 'select * from v_failed limit 5'\n"

@@ -1,5 +1,6 @@
 #include "fcgi/page.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "fcgi/header.h"
@@ -9,6 +10,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
+#include "lib/err.h"
 
 #define ICON "%%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%%3E%%3Crect width='32' height='32' rx='8' " \
 	"fill='%%234f5bd5'/%%3E%%3Cpath d='M9 8l14 8-14 8z' fill='%%23fff'/%%3E%%3C/svg%%3E"
@@ -109,4 +111,25 @@ page_end(struct call *c)
 	html_time(b, clock_wall_ms());
 	html(b, "</p><ul><li><a href=\"%s/xrpc/dev.at-run.describeRunner\">Card</a></li>"
 	    "<li><a href=\"%s/ready\">Ready?</a></li></ul></footer>\n</body></html>\n", page_base(c), page_base(c));
+}
+
+int
+page_answer(struct call *c, int rc, struct err *e)
+{
+	int64_t retry_s = c->reply.retry_s;
+	char wait[24];
+
+	if (rc >= 0 || !header_wants_html(c->request->accept) || e->kind == ERR_INTERNAL)
+		return rc < 0 ? -1 : 0;
+	reply_clear(&c->reply);
+	c->reply.status = reply_status(e->kind, err_name(e));
+	if (c->reply.status == 429 || c->reply.status == 503) {
+		snprintf(wait, sizeof wait, "%lld", retry_s > 0 ? (long long)retry_s : 1);
+		reply_header(&c->reply, "Retry-After", wait);
+	}
+	page_begin(c, reply_reason(c->reply.status), PAGE_NONE, NULL);
+	html(&c->reply.body, "<section><h1>%s</h1>\n<p class=\"note bad\" role=\"alert\">%s</p>\n"
+	    "<p><a href=\"%s/operator\">To the jobs</a></p></section>\n", reply_reason(c->reply.status), e->text, page_base(c));
+	page_end(c);
+	return 0;
 }

@@ -29,6 +29,15 @@ static const struct route routes[] = {
 	{ "health", "health", "GET HEAD", false, card_health },
 	{ "ready", "ready", "GET HEAD", false, card_ready },
 	{ "metrics", "metrics", "GET HEAD", false, metrics_show },
+	{ "operator", "operator", "GET HEAD", false, page_jobs },
+	{ "sign-in", "operator/sign-in", "POST", false, page_sign_in },
+	{ "sign-out", "operator/sign-out", "POST", false, page_sign_out },
+	{ "operator-job", "operator/job/*", "GET HEAD", false, page_job },
+	{ "operator-cancel", "operator/job/*/cancel", "POST", false, page_job_press },
+	{ "operator-retry", "operator/job/*/retry", "POST", false, page_job_press },
+	{ "operator-authors", "operator/authors", "GET HEAD", false, page_authors },
+	{ "operator-pool", "operator/pool", "GET HEAD", false, page_pool },
+	{ "operator-drain", "operator/drain", "POST", false, page_drain },
 	{ "home", "", "GET HEAD", false, page_home },
 };
 

@@ -55,8 +55,8 @@ handler_fn invoke_bundle, invoke_xrpc;
 handler_fn job_get, job_cancel, job_list, job_page, job_result;
 /* card.c */
 handler_fn card_describe, card_did, card_health, card_ready;
-/* page_home.c */
-handler_fn page_home;
+/* page_*.c */
+handler_fn page_home, page_sign_in, page_sign_out, page_jobs, page_job, page_job_press, page_authors, page_pool, page_drain;
 /* metrics.c */
 handler_fn metrics_show;
 

@@ -201,7 +201,7 @@ static const struct key keys[] = {
 	TEXT("web", "sandbox_answers", T_BOOL, web.sandbox_answers, "yes",
 	    "answers of bundles get an origin of their own (Content-Security-Policy: sandbox)", NULL),
 	WORD("web", "metrics", web.metrics, "off", metrics, "who may read /metrics", NULL),
-	TEXT("web", "status_page", T_BOOL, web.status_page, "yes", "the page at /", NULL),
+	TEXT("web", "status_page", T_BOOL, web.status_page, "yes", "the pages at / and /operator", NULL),
 	NUMBER("web", "body_timeout", T_DURATION, web.body_timeout, "30s", 1 * SECOND, HOUR,
 	    "how long a client may take to send a body", NULL),
 	TEXT("web", "lighttpd", T_PROGRAM, web.lighttpd, "lighttpd", "the program that serves port", NULL),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Turns the SQL of this folder into OUT/schema.h and OUT/schema.c:
 #
-#   statements.sql           each block "-- name: work_admit" becomes SQL_WORK_ADMIT, and each of its parameters
+#   statements*.sql          each block "-- name: work_admit" becomes SQL_WORK_ADMIT, and each of its parameters
 #                            (":row") a constant WORK_ADMIT_ROW, its number: a misspelt name does not compile
 #   schema.sql + views.sql   schema_text, what a fresh database gets
 #   migrate/NNN_why.sql      schema_migration[], one step each; version 1 is schema.sql as first released
@@ -67,7 +67,7 @@ END {
 	print "const char *const sql_text[SQL_COUNT] = {\n" texts "};\n" > c
 	print "const char *const sql_name[SQL_COUNT] = {\n" strings "};\n" > c
 	print "const char *const sql_params[SQL_COUNT] = {\n" lists "};\n" > c
-}' statements.sql
+}' statements.sql statements_*.sql
 
 {
 	echo 'const char schema_text[] ='

@@ -199,6 +199,16 @@ CREATE VIEW v_authors AS -- Whose bundles ran, by the day, and what they used as
 SELECT strftime('%Y-%m-%d', t.day * 86400, 'unixepoch') AS day, t.author, t.calls, t.failed, t.ran_ms, u.cpu_ms, u.egress_bytes
   FROM traffic_author t LEFT JOIN usage u ON u.day = t.day AND u.kind = 'author' AND u.name = t.author;
 
+CREATE VIEW v_tokens AS -- Who may see the operator's page.
+SELECT t.id AS token, t.name,
+       CASE WHEN t.gone_at IS NOT NULL THEN 'revoked'
+            WHEN t.until_at <= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) THEN 'expired' ELSE 'good' END AS state,
+       strftime('%Y-%m-%dT%H:%M:%fZ', t.made_at / 1000.0, 'unixepoch') AS made_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', t.until_at / 1000.0, 'unixepoch') AS until_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', t.used_at / 1000.0, 'unixepoch') AS used_at,
+       (SELECT count(*) FROM page_session s WHERE s.token = t.id) AS browsers
+  FROM page_token t;
+
 CREATE VIEW v_views AS -- These views, and what each is for.
 SELECT name AS view,
        rtrim(substr(sql, instr(sql, '-- ') + 3, instr(sql, char(10)) - instr(sql, '-- ') - 3), '.') AS shows

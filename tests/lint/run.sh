@@ -218,7 +218,7 @@ check 'SQLite stays in lib/store*' keeper '\bsqlite3' 'lib/store*'
 check 'libcurl stays in lib/http.c' keeper '\b(curl_|CURL)' lib/http.c
 check 'libarchive stays in lib/archive.c and lib/pack.c' keeper '\barchive_(read|write|entry|error|version)' lib/archive.c lib/pack.c
 check 'OpenSSL and secp256k1 stay in lib/key.c' keeper '\b(EVP_|OSSL_|ECDSA_|secp256k1_|BN_)' lib/key.c
-check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/keyring.c lib/strongbox.c
+check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/keyring.c lib/pass.c lib/strongbox.c
 check 'inih stays in lib/conf_read.c' keeper '\bini_(parse|reader|handler)' lib/conf_read.c
 check 'children are made by spawn, child and serve only' keeper '\b(v?fork|posix_spawnp?|clone3?|execv[pe]*|execl[pe]*|fexecve) ?\(' \
     scheduler/spawn.c lib/child.c cli/cmd_ensure.c cli/cmd_serve.c cli/cmd_sql.c cli/supervise.c
