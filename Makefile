@@ -12,6 +12,7 @@ DATADIR  = $(PREFIX)/share/at-rund
 MANDIR   = $(PREFIX)/share/man
 
 CC       = gcc
+NANOPB   = nanopb_generator.py
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
 CFLAGS   = -O2 -g
 ALL      = -std=c11 -D_GNU_SOURCE -I. -I$(B) $(WARN) -MMD -MP -pthread \
@@ -33,7 +34,7 @@ endif
 
 GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
-           lib/egress.o lib/callback.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o lib/trace.o
+           lib/egress.o lib/callback.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o lib/trace.o lib/telemetry.o
 LEDGER   = lib/store.o lib/store_vfs.o schema.o
 FRONT    = lib/store_front.o lib/store_callback.o lib/store_key.o lib/store_token.o lib/store_secret.o lib/store_traffic.o
 WORK     = lib/store_work.o lib/store_callback.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_schedule.o lib/store_token.o lib/store_secret.o lib/store_graph.o lib/store_usage.o lib/store_traffic.o
@@ -41,6 +42,7 @@ WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o l
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
 SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o lib/notice.o
 BACKUP   = lib/strongbox.o lib/pack.o
+OTLP     = lib/otlp.o lib/otlp.pb.o lib/post.o
 OUTWARD  = lib/egress_dns.o lib/egress_relay.o
 WALLS    = backends/backend.o backends/walls.o backends/none.o backends/sandbox.o backends/container.o backends/engine.o backends/image.o \
            backends/seccomp.o backends/parts.o backends/permit.o backends/runtime.o backends/nix.o lib/child.o
@@ -57,6 +59,7 @@ L_GROUND = -linih -lcjson
 L_LEDGER = -lsqlite3
 L_WALLS  = -lseccomp
 L_WORLD  = -lcurl -larchive -lsodium -lresolv
+L_OTLP   = -lprotobuf-nanopb
 L_PROOF  = -lcrypto -lsecp256k1
 
 O        = $(addprefix $(B)/,$(1))
@@ -67,8 +70,8 @@ all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B
 $(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o lib/store_page.o lib/pass.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi -lsodium -lm
 
-$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS)
+$(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS) $(OTLP))
+	$(LINK) $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) $(L_OTLP)
 
 # First inside a wall, where no library is: static, and none of our rooms but what both ends of the way out share.
 GATE     = $(patsubst %.c,%.o,$(wildcard backends/gate/*.c)) lib/egress.o lib/egress_dns.o lib/err.o
@@ -82,16 +85,16 @@ $(B)/at-rund-gate: $(call O,$(GATE))
 	$(CC) $(STATIC) -o $@ $(filter %.o,$^)
 
 $(B)/at-rund: $(call O,$(CLI) $(GROUND) $(LEDGER) lib/store_desk.o lib/store_page.o lib/pass.o lib/bundle.o lib/bundle_tree.o lib/cid.o lib/multibase.o $(SECRETS) $(BACKUP) lib/runner.o \
-    lib/http.o lib/netaddr.o lib/did.o $(WALLS))
-	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive -lcurl -lresolv $(L_WALLS)
+    lib/http.o lib/netaddr.o lib/did.o $(WALLS) $(OTLP))
+	$(LINK) $(L_GROUND) $(L_LEDGER) -lsodium -larchive -lcurl -lresolv $(L_WALLS) $(L_OTLP)
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 
-TESTED   = $(OUTWARD) $(SECRETS) lib/runner.o $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o lib/store_page.o lib/pass.o $(WORLD) $(PROOF) $(WALLS) \
+TESTED   = $(OUTWARD) $(OTLP) $(SECRETS) lib/runner.o $(BACKUP) $(GROUND) $(LEDGER) $(sort $(FRONT) $(WORK)) lib/store_desk.o lib/store_page.o lib/pass.o $(WORLD) $(PROOF) $(WALLS) \
            $(filter-out scheduler/main.o,$(SCHED)) $(filter-out fcgi/main.o,$(FCGI)) page_css.o
 
 $(B)/tests/unit-tests: $(call O,$(UNIT) $(TESTED)) | $(B)/tests/open_next $(B)/at-rund-gate
-	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) -lfcgi -lm
+	$(LINK) -lcmocka $(L_GROUND) $(L_LEDGER) $(L_WORLD) $(L_PROOF) $(L_WALLS) $(L_OTLP) -lfcgi -lm
 
 # The ledger of a made-up next version, for the test of migrations.
 $(B)/next/schema.c: schema/embed.sh tests/migrate/next.sh tests/migrate/colour.sql $(SQL)
@@ -149,7 +152,7 @@ soak:
 	@AT_RUND_SOAK=1 B=$(B) MAKE="$(MAKE)" sh tests/run.sh soak
 # make lint LINT=cppcheck: only checks of that name.  make itself has a LINT of its own, hence the line.
 LINT     =
-lint: $(B)/schema.h
+lint: $(B)/schema.h $(B)/lib/otlp.pb.h
 	@B=$(B) sh tests/lint/run.sh $(LINT)
 
 # Fuzz targets are built by clang, all of lib but the ledger with them:  make fuzz RUNS=100000
@@ -187,6 +190,14 @@ $(B)/page_css.c: fcgi/page.css
 	    $$0 != "" { gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); print "\t\"" $$0 "\\n\"" } END { print "\t;" }' $< >$@
 $(B)/page_css.o: $(B)/page_css.c
 	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
+
+# nanopb: numbers, and what reads answers.
+$(B)/lib/otlp.pb.c $(B)/lib/otlp.pb.h &: lib/otlp.proto
+	@mkdir -p $(B)/lib
+	$(NANOPB) -q -I lib -D $(B)/lib lib/otlp.proto
+$(B)/lib/otlp.pb.o: $(B)/lib/otlp.pb.c
+	$(CC) $(ALL) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(B)/lib/otlp.o: | $(B)/lib/otlp.pb.h
 
 # What knows where the rest is installed is compiled anew for another PREFIX.
 PLACES = $(PREFIX) $(LIBDIR) $(DATADIR)
@@ -229,7 +240,7 @@ install: all
 	install -m 755 $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(DESTDIR)$(LIBDIR)
 	cp -R backends/runtimes/. $(DESTDIR)$(DATADIR)/runtimes
 	-$(PYCOMPILE) $(DESTDIR)$(DATADIR)/runtimes/python
-	cp -R contrib/examples contrib/web contrib/systemd $(DESTDIR)$(DATADIR)
+	cp -R contrib/examples contrib/web contrib/systemd contrib/grafana $(DESTDIR)$(DATADIR)
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 	install -m 644 $(MAN7) $(DESTDIR)$(MANDIR)/man7

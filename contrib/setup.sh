@@ -19,6 +19,8 @@ SETUP_GYP=10.3.1
 SETUP_SODIUM=0.7.15
 SETUP_PLAYWRIGHT=1.65.1
 SETUP_AXE=4.14.1
+SETUP_GRPC=1.14.7
+SETUP_OTLP=0.57.2
 
 setup_say() {
 	printf 'setup: %s\n' "$*" >&2
@@ -36,7 +38,8 @@ setup_debian() {
 	build)
 		echo cmd:gcc=gcc cmd:make=make dpkg:libc6-dev dpkg:libfcgi-dev dpkg:libcjson-dev dpkg:libinih-dev \
 		    dpkg:libsqlite3-dev dpkg:libcurl4-openssl-dev dpkg:libarchive-dev dpkg:libsodium-dev \
-		    dpkg:libssl-dev dpkg:libsecp256k1-dev dpkg:libseccomp-dev
+		    dpkg:libssl-dev dpkg:libsecp256k1-dev dpkg:libseccomp-dev dpkg:libnanopb-dev cmd:nanopb_generator.py=nanopb \
+		    cmd:protoc=protobuf-compiler
 		;;
 	run)
 		echo cmd:lighttpd=lighttpd cmd:curl=curl cmd:python3=python3 cmd:node=nodejs cmd:npm=npm \
@@ -237,6 +240,15 @@ setup_browser() {
 	fi
 }
 
+# A collector for tests/e2e/test_otel.py: gRPC, and the messages as OpenTelemetry publishes them.
+setup_otel() {
+	setup_mark="grpc-js $SETUP_GRPC otlp-transformer $SETUP_OTLP"
+	if ! setup_done "$AT_RUND_DEPS/otel" "$setup_mark"; then
+		setup_npm "$AT_RUND_DEPS/otel" "@grpc/grpc-js@$SETUP_GRPC" "@opentelemetry/otlp-transformer@$SETUP_OTLP"
+		echo "$setup_mark" >"$AT_RUND_DEPS/otel/.done"
+	fi
+}
+
 # An ordinary user's podman needs user ids to give away; www-data plays him in the tests.
 setup_subuids() {
 	[ "$(id -u)" -eq 0 ] && id www-data >/dev/null 2>&1 || return 0
@@ -255,7 +267,7 @@ setup_need() {
 	for setup_set in "$@"; do
 		case $setup_set in
 		run) setup_deno ;;
-		test) setup_pds && setup_sodium && setup_browser && setup_subuids ;;
+		test) setup_pds && setup_sodium && setup_browser && setup_otel && setup_subuids ;;
 		esac
 	done
 }

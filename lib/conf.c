@@ -74,6 +74,7 @@ static const char *const engines[] = { "auto", "podman", "docker", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 static const char *const enrollers[] = { "operator", "allowlist", NULL };
+static const char *const otlp_protocols[] = { "auto", "grpc", "http/protobuf", "http/json", NULL };
 static const char *const metrics[] = { "off", "loopback", "on", NULL };
 
 #define SECOND  INT64_C(1000)
@@ -184,7 +185,9 @@ static const struct key keys[] = {
 	    "memory of the machine that stays free: below it idle instances end; 0: nobody looks", NULL),
 
 	TEXT("observability", "otlp_endpoint", T_URL, observability.otlp_endpoint, NULL,
-	    "where traces and metrics go: an OTLP/HTTP collector", NULL),
+	    "where traces, metrics and logs go: an OpenTelemetry collector", NULL),
+	WORD("observability", "otlp_protocol", observability.otlp_protocol, "auto", otlp_protocols,
+	    "how it is spoken to; auto: gRPC on port 4317, else HTTP with protobuf", NULL),
 	WORD("observability", "log_format", observability.log_format, "text", log_formats,
 	    "log lines for people or for machines", "text"),
 	WORD("observability", "level", observability.level, "info", levels, "least level that is logged", NULL),
@@ -940,8 +943,10 @@ check(struct parse *p, struct err *e)
 		warn(p, "did", "this is the example's DID; put your own here");
 	if (c->limits.log_line > c->limits.log && c->limits.log > 0)
 		warn(p, "limits.log_line", "more than limits.log, so one long line fills the log of a job");
-	if (otlp != NULL && strstr(otlp, ":4317") != NULL)
-		warn(p, "observability.otlp_endpoint", "4317 is the port of OTLP/gRPC; at-rund speaks OTLP/HTTP, port 4318");
+	if (otlp != NULL && strstr(otlp, ":4317") != NULL && strncmp(c->observability.otlp_protocol, "http", 4) == 0)
+		warn(p, "observability.otlp_protocol", "4317 is the port of OTLP over gRPC; over HTTP it is 4318");
+	if (otlp != NULL && strstr(otlp, ":4318") != NULL && strcmp(c->observability.otlp_protocol, "grpc") == 0)
+		warn(p, "observability.otlp_protocol", "4318 is the port of OTLP over HTTP; over gRPC it is 4317");
 	return 0;
 }
 

@@ -81,7 +81,7 @@ struct conf {
 		int64_t spare;          /* 64M of the machine's memory; 0: nobody looks */
 	} pool;
 
-	struct { char *otlp_endpoint, *log_format, *level; } observability;
+	struct { char *otlp_endpoint, *otlp_protocol, *log_format, *level; } observability;
 
 	struct {
 		char *listen;         /* FastCGI socket; default run/fcgi.sock, of a system install CONF_SYSTEM_SOCKET */

@@ -145,7 +145,7 @@ cppcheck_all() {
 	needs cppcheck
 	# shellcheck disable=SC2046
 	cppcheck -q --std=c11 --inline-suppr --enable=warning,performance,portability --error-exitcode=1 -D_GNU_SOURCE \
-	    '-DAT_RUND_VERSION="0"' -I. "-I$B" -j2 $(ls -d lib backends fcgi scheduler cli)
+	    -DPB_PROTO_HEADER_VERSION=40 '-DAT_RUND_VERSION="0"' -I. "-I$B" -j2 $(ls -d lib backends fcgi scheduler cli)
 }
 
 man_page() {
@@ -215,7 +215,8 @@ tests_registered() {
 check 'includes point downward (HOUSE 2)' sh tests/lint/includes.sh
 check 'FastCGI stays in fcgi/request.c' keeper '\bFCGX_|fcgiapp' 'fcgi/request.c'
 check 'SQLite stays in lib/store*' keeper '\bsqlite3' 'lib/store*'
-check 'libcurl stays in lib/http.c' keeper '\b(curl_|CURL)' lib/http.c
+check 'libcurl stays in lib/http.c and lib/post.c' keeper '\b(curl_|CURL)' lib/http.c lib/post.c
+check 'nanopb stays in lib/otlp.c' keeper '\bpb_(encode|decode|[io]stream|read|write)' lib/otlp.c
 check 'libarchive stays in lib/archive.c and lib/pack.c' keeper '\barchive_(read|write|entry|error|version)' lib/archive.c lib/pack.c
 check 'OpenSSL and secp256k1 stay in lib/key.c' keeper '\b(EVP_|OSSL_|ECDSA_|secp256k1_|BN_)' lib/key.c
 check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/keyring.c lib/pass.c lib/strongbox.c

@@ -291,14 +291,14 @@ TEST(conf_warns_of_what_is_legal_and_probably_wrong)
 {
 	struct buf problems = BUF_INIT;
 	struct err e = ERR_INIT;
-	struct conf *c = parse("[access]\nmode = allowlist\n[observability]\notlp_endpoint = http://localhost:4317\n",
+	struct conf *c = parse("[access]\nmode = allowlist\n[observability]\notlp_endpoint = http://localhost:4317\n"
+	    "otlp_protocol = http/json\n",
 	    &problems, &e);
 
 	CHECK(c != NULL);
 	CHECK_STR(problems.data, "config.ini:2: warning: access.mode: the allowlist is empty and did is not set, so nobody's "
 	    "bundles run here\n"
-	    "config.ini:4: warning: observability.otlp_endpoint: 4317 is the port of OTLP/gRPC; at-rund speaks OTLP/HTTP, "
-	    "port 4318\n");
+	    "config.ini:5: warning: observability.otlp_protocol: 4317 is the port of OTLP over gRPC; over HTTP it is 4318\n");
 	conf_free(c);
 	buf_clear(&problems);
 }
