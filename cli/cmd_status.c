@@ -21,6 +21,7 @@ enum { FRESH_MS = 15000, NOT_RUNNING = 3 };
 struct facts {
 	struct table *now, *pool, *today; /* now has no row before the first start */
 	struct table *runtimes;           /* with the wall that the scheduler took */
+	struct table *tally;              /* what it counts */
 	bool running;
 	int64_t heartbeat_ms; /* -1: never */
 	int64_t bytes;
@@ -74,7 +75,8 @@ gather(const struct cli *c, const struct conf *conf, struct store *s, struct fac
 		return -1;
 	if ((f->now = cli_query(c, s, "desk_status", NULL, code)) == NULL ||
 	    (f->pool = cli_query(c, s, "desk_pool", NULL, code)) == NULL ||
-	    (f->today = cli_query(c, s, "desk_scan_outcomes", NULL, code)) == NULL)
+	    (f->today = cli_query(c, s, "desk_scan_outcomes", NULL, code)) == NULL ||
+	    (f->tally = cli_query(c, s, "desk_tally", NULL, code)) == NULL)
 		return -1;
 	f->heartbeat_ms = table_rows(f->now) > 0 ? clock_wall_ms() - number(f->now, "seen_ms") : -1;
 	f->running = table_rows(f->now) > 0 && number(f->now, "ended") == 0 && f->heartbeat_ms < FRESH_MS;
@@ -84,6 +86,70 @@ gather(const struct cli *c, const struct conf *conf, struct store *s, struct fac
 	if (f->wall == NULL)
 		would_be(conf, f);
 	return 0;
+}
+
+/* ---- what goes to a collector ---- */
+
+static const char *const signals[] = { "traces", "metrics", "logs" };
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
+
+/* Of a line of /metrics; 0 when there is none. */
+static int64_t
+counted(const struct facts *f, const char *name, const char *signal)
+{
+	const char *text = table_rows(f->tally) > 0 ? table_cell(f->tally, 0, "text") : NULL, *at;
+	char line[128];
+
+	if (text == NULL)
+		return 0;
+	if (signal != NULL)
+		snprintf(line, sizeof line, "\nat_rund_telemetry_%s{signal=\"%s\"} ", name, signal);
+	else
+		snprintf(line, sizeof line, "\nat_rund_telemetry_%s ", name);
+	at = strstr(text, line);
+	return at != NULL ? strtoll(at + strlen(line), NULL, 10) : 0;
+}
+
+static bool
+telling(const struct facts *f)
+{
+	bool on = false;
+
+	for (int i = 0; i < SIGNALS; i++)
+		on = on || counted(f, "on", signals[i]) != 0;
+	return on && f->running;
+}
+
+static void
+telemetry_json(struct buf *b, const struct facts *f)
+{
+	buf_str(b, ",\"telemetry\":");
+	if (!telling(f)) {
+		buf_str(b, "null");
+		return;
+	}
+	buf_fmt(b, "{\"failing\":%s", counted(f, "failing", NULL) != 0 ? "true" : "false");
+	for (int i = 0; i < SIGNALS; i++)
+		buf_fmt(b, ",\"%s\":{\"on\":%s,\"sent\":%lld,\"dropped\":%lld,\"failed\":%lld,\"queued\":%lld}", signals[i],
+		    counted(f, "on", signals[i]) != 0 ? "true" : "false", (long long)counted(f, "sent_total", signals[i]),
+		    (long long)counted(f, "dropped_total", signals[i]), (long long)counted(f, "failed_total", signals[i]),
+		    (long long)counted(f, "queue", signals[i]));
+	buf_char(b, '}');
+}
+
+static void
+print_telemetry(const struct facts *f)
+{
+	if (!telling(f))
+		return;
+	printf("%-12s", "telemetry");
+	for (int i = 0; i < SIGNALS; i++) {
+		if (counted(f, "on", signals[i]) == 0)
+			continue;
+		printf("%s %lld sent, %lld dropped, %lld failed; ", signals[i], (long long)counted(f, "sent_total", signals[i]),
+		    (long long)counted(f, "dropped_total", signals[i]), (long long)counted(f, "failed_total", signals[i]));
+	}
+	puts(counted(f, "failing", NULL) != 0 ? "the collector does not take them, the log says why" : "the collector takes them");
 }
 
 static void
@@ -118,6 +184,7 @@ print_json(const struct facts *f)
 	buf_json_str(&b, f->wall);
 	buf_str(&b, ",\"wallWhy\":");
 	buf_json_str(&b, f->wall == NULL ? f->no_wall.text : f->why.data);
+	telemetry_json(&b, f);
 	buf_str(&b, "}");
 	puts(b.data);
 	buf_clear(&b);
@@ -170,6 +237,7 @@ print_text(const struct facts *f)
 	print_pairs("instances", f->pool, "state", "instances");
 	conf_size_print(f->bytes - f->bytes % 1024, size);
 	printf("%-12s%s\n", "database", size);
+	print_telemetry(f);
 	printf("%-12s", "wall");
 	cli_print(f->wall != NULL ? f->wall : f->no_wall.text);
 	putchar('\n');
@@ -196,6 +264,7 @@ out:
 	table_free(f.pool);
 	table_free(f.runtimes);
 	table_free(f.today);
+	table_free(f.tally);
 	buf_clear(&f.why);
 	store_close(s);
 	conf_free(conf);

@@ -1,24 +1,20 @@
 /* Out into the world: the directory of DIDs, the operator's own server, the collector of traces. */
 #include "cli/doctor.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "cli/world.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/did.h"
 #include "lib/err.h"
 #include "lib/mem.h"
+#include "lib/otlp.h"
+#include "lib/post.h"
+#include "lib/telemetry.h"
 
 enum { CONNECT_MS = 3000, NET_MS = 10000 };
 
@@ -92,49 +88,65 @@ doctor_network(const struct conf *c, struct report *r)
 
 /* ---- the collector ---- */
 
-static bool
-connects(const char *host, const char *port, const char **why)
+/* A request that says nothing; whoever takes it is one. */
+static void
+ask_collector(struct post *post, struct telemetry *t, struct report *r)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-	int rc = getaddrinfo(host, port, &hints, &list), error = 0;
-	bool yes = false;
+	struct post_lane *lane[TELEMETRY_SIGNALS] = { NULL };
+	struct buf body[TELEMETRY_SIGNALS] = { BUF_INIT };
+	int64_t until = clock_mono_ms() + CONNECT_MS + 500;
+	struct buf nothing = BUF_INIT;
+	int open = 0;
 
-	*why = rc != 0 ? gai_strerror(rc) : "no answer";
-	for (const struct addrinfo *a = list; a != NULL && !yes; a = a->ai_next) {
-		int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		struct pollfd p = { fd, POLLOUT, 0 };
-		socklen_t n = sizeof error;
+	buf_add(&nothing, "", 0);
+	for (int s = 0; s < TELEMETRY_SIGNALS; s++) {
+		struct telemetry_target *to = &t->target[s];
 
-		if (fd < 0)
+		if (!to->on)
 			continue;
-		yes = connect(fd, a->ai_addr, a->ai_addrlen) == 0 || (errno == EINPROGRESS && poll(&p, 1, CONNECT_MS) == 1 &&
-		    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error == 0);
-		if (!yes && error != 0)
-			*why = strerror(error);
-		close(fd);
+		to->timeout_ms = to->timeout_ms < CONNECT_MS ? to->timeout_ms : CONNECT_MS;
+		lane[s] = post_lane_new(post, to);
+		otlp_request(&body[s], (enum telemetry_signal)s, to->protocol, &t->resource, &nothing);
+		post_start(lane[s], &body[s]);
+		open++;
 	}
-	if (list != NULL)
-		freeaddrinfo(list);
-	return yes;
+	while (open > 0 && clock_mono_ms() < until) {
+		post_wait(post, -1, 50);
+		for (int s = 0; s < TELEMETRY_SIGNALS; s++) {
+			struct post_answer a;
+
+			if (lane[s] == NULL || !post_ended(lane[s], &a))
+				continue;
+			open--;
+			doctor_say(r, a.verdict == POST_TAKEN ? DOCTOR_OK : DOCTOR_WARNING, "collector", NULL, "%.*s %s %s over %s%s%s",
+			    (int)strcspn(strstr(t->target[s].url, "://") + 3, "/"), strstr(t->target[s].url, "://") + 3,
+			    a.verdict == POST_TAKEN ? "takes" : "does not take", telemetry_signal_name((enum telemetry_signal)s),
+			    telemetry_protocol_name(t->target[s].protocol), a.verdict == POST_TAKEN ? "" : ": ", a.why);
+		}
+	}
+	for (int s = 0; s < TELEMETRY_SIGNALS; s++) {
+		post_lane_free(lane[s]);
+		buf_clear(&body[s]);
+	}
+	buf_clear(&nothing);
 }
 
 void
 doctor_otlp(const struct conf *c, struct report *r)
 {
-	const char *url = c->observability.otlp_endpoint, *host, *why;
-	char name[256] = "", port[8] = "4318";
-	size_t n;
+	struct telemetry t;
+	struct post *post;
+	char *line, *rest;
 
-	if (url == NULL)
-		return;
-	host = strstr(url, "://");
-	host = host != NULL ? host + 3 : url;
-	n = strcspn(host, ":/");
-	snprintf(name, sizeof name, "%.*s", (int)n, host);
-	if (host[n] == ':')
-		snprintf(port, sizeof port, "%.*s", (int)strspn(host + n + 1, "0123456789"), host + n + 1);
-	if (connects(name, port, &why))
-		doctor_say(r, DOCTOR_OK, "collector", NULL, "something listens on %s port %s (observability.otlp_endpoint)", name, port);
-	else
-		doctor_say(r, DOCTOR_WARNING, "collector", NULL, "%s port %s: %s (observability.otlp_endpoint)", name, port, why);
+	telemetry_load(&t, c);
+	rest = t.problems.data;
+	while (rest != NULL && (line = strsep(&rest, "\n")) != NULL)
+		if (*line != '\0')
+			doctor_say(r, DOCTOR_WARNING, "telemetry", NULL, "%s", line);
+	if (t.on) {
+		post = post_new();
+		ask_collector(post, &t, r);
+		post_free(post);
+	}
+	telemetry_clear(&t);
 }

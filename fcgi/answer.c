@@ -30,6 +30,8 @@ add_facts(struct call *c, const struct front_view *v)
 	int64_t ended = v->done_at != 0 ? v->done_at : clock_wall_ms();
 
 	reply_header(&c->reply, "At-Run-Job", c->job);
+	if (c->traceparent[0] != '\0')
+		reply_header(&c->reply, "traceparent", c->traceparent);
 	if (v->cid != NULL)
 		reply_header(&c->reply, "At-Run-Bundle", v->cid);
 	if (job_start_name(v->start) != NULL)

@@ -21,6 +21,7 @@
 #include "lib/store.h"
 #include "lib/store_front.h"
 #include "lib/syntax.h"
+#include "lib/telemetry.h"
 
 /* The scheduler's own clock decides; this much later we stop believing in it. */
 #define GRACE_MS 2000
@@ -80,16 +81,25 @@ print_url(struct call *c, struct invocation *v, bool xrpc)
 		buf_fmt(u, "?%s", v->target.query);
 }
 
-/* The trace that the caller is in. */
+/* The trace that the caller is in, or one that begins here.  Where traces go nowhere his is only handed on. */
 static void
 take_trace(struct call *c, struct invocation *v)
 {
+	const struct telemetry *t = c->door->telemetry;
+	const char *header = c->request->traceparent;
 	struct trace sent;
+	bool any = header != NULL && trace_parse(header, &sent);
 
-	if (c->request->traceparent == NULL || !trace_parse(c->request->traceparent, &sent))
+	if (t != NULL) {
+		trace_begin(&c->trace, any ? &sent : NULL, 0, clock_wall_us() - (clock_mono_us() - c->start_us));
+		c->trace.flags = telemetry_sample(t, any ? &sent : NULL, c->trace.id);
+		trace_header(&c->trace, c->trace.span, c->traceparent);
+	} else if (any) {
+		c->trace = sent;
+		memcpy(c->trace.span, sent.parent, sizeof c->trace.span);
+	} else {
 		return;
-	c->trace = sent;
-	memcpy(c->trace.span, sent.parent, sizeof c->trace.span); /* it gets none of ours */
+	}
 	c->traced = true;
 	trace_row(&c->trace, v->trace);
 	v->ticket.job.trace = v->trace;
@@ -224,6 +234,8 @@ accept(struct call *c, const struct front_view *view)
 	if (c->invocation->prefer.async)
 		reply_header(&c->reply, "Preference-Applied", "respond-async");
 	reply_header(&c->reply, "At-Run-Job", c->job);
+	if (c->traceparent[0] != '\0')
+		reply_header(&c->reply, "traceparent", c->traceparent);
 	buf_fmt(&c->reply.body, "{\"id\":\"%s\",\"state\":\"%s\",\"location\":", c->job, job_state_name(view->state));
 	buf_json_str(&c->reply.body, where.data);
 	buf_str(&c->reply.body, "}\n");

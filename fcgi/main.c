@@ -19,6 +19,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "lib/telemetry.h"
 
 static const char usage[] =
     "Usage: at-rund.fcgi [--home DIR] [--config PATH] [--listen SOCKET] [--dev]\n"
@@ -96,7 +97,8 @@ cgi(void *arg, struct request *r)
 static int
 run(const struct conf *conf, const char *path, struct err *e)
 {
-	struct door door = { conf, NULL, NULL };
+	struct door door = { conf, NULL, NULL, NULL };
+	struct telemetry telemetry;
 	int status = EX_OK, fd = threads_listen(path, conf->web.listen_mode, e);
 
 	if (fd == -1)
@@ -105,6 +107,9 @@ run(const struct conf *conf, const char *path, struct err *e)
 		return fail(e, EX_SOFTWARE);
 	door.writer = writer_new(conf);
 	door.gauge = gauge_new(conf);
+	telemetry_load(&telemetry, conf);
+	if (telemetry.target[TELEMETRY_TRACES].on)
+		door.telemetry = &telemetry;
 	if (fd == THREADS_CGI) {
 		status = request_cgi(conf, cgi, &door);
 	} else {
@@ -114,6 +119,7 @@ run(const struct conf *conf, const char *path, struct err *e)
 		if (path != NULL)
 			unlink(path);
 	}
+	telemetry_clear(&telemetry);
 	gauge_free(door.gauge);
 	writer_free(door.writer);
 	return status;

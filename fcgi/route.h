@@ -14,6 +14,7 @@ struct conf;
 struct gauge;
 struct invocation;
 struct request;
+struct telemetry;
 struct waiter;
 struct writer;
 
@@ -22,6 +23,7 @@ struct door {
 	const struct conf *conf;
 	struct writer *writer;
 	struct gauge *gauge;
+	const struct telemetry *telemetry; /* NULL: no traces */
 };
 
 /* One call on its way through the house. */
@@ -36,6 +38,7 @@ struct call {
 	int64_t start_us;
 	bool traced;
 	struct trace trace; /* when traced */
+	char traceparent[TRACE_HEADER_TEXT + 1]; /* that of our span, for the answer; "": we have none */
 	bool may_park;
 	bool alone; /* no other call came with it: what saves a wake-up pays */
 	bool owner; /* the job runs for this caller alone: it ends when the caller leaves, and what was read of its stream goes */

@@ -15,6 +15,7 @@ static const char *const words[LOG_LEVEL_COUNT] = { "error", "warn", "info", "de
 static const char *program = "at-rund";
 static enum log_level wanted = LOG_INFO;
 static bool as_json;
+static void (*tap)(enum log_level level, const char *what, const char *pairs);
 
 void
 log_open(const char *name, enum log_level level, bool json)
@@ -22,6 +23,12 @@ log_open(const char *name, enum log_level level, bool json)
 	program = name;
 	wanted = level;
 	as_json = json;
+}
+
+void
+log_tap(void (*fn)(enum log_level level, const char *what, const char *pairs))
+{
+	tap = fn;
 }
 
 bool
@@ -138,5 +145,7 @@ log_at(enum log_level level, const char *what, const char *fmt, ...)
 	if (write(STDERR_FILENO, line.data, line.len) < 0)
 		errno = 0;
 	buf_clear(&line);
+	if (tap != NULL)
+		tap(level, what, pairs);
 	errno = saved;
 }

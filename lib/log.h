@@ -19,6 +19,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_COUNT };
 /* program: a static string such as "scheduler".  Call once, before threads start. */
 void log_open(const char *program, enum log_level level, bool json);
 bool log_wants(enum log_level level);
+/* Is told of each line that is written, with its pairs as they stand in text; NULL: nobody is.  For a program of one thread. */
+void log_tap(void (*fn)(enum log_level level, const char *what, const char *pairs));
 /* Level by its word, or -1. */
 int log_level_parse(const char *word);
 

@@ -330,6 +330,7 @@ work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t
 	bind_text(q, WORK_ADMIT_WALL, a->wall);
 	bind_int(q, WORK_ADMIT_TIMEOUT_MS, a->timeout_ms);
 	bind_int(q, WORK_ADMIT_IDEMPOTENT, a->idempotent);
+	bind_text(q, WORK_ADMIT_TRACE, a->trace);
 	bind_int(q, WORK_ADMIT_NOW, now);
 	bind_int(q, WORK_ADMIT_ROW, row);
 	rc = store_run(s, q, e);

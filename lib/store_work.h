@@ -73,6 +73,7 @@ struct work_admission {
 	bool idempotent;
 	bool by_handle; /* the row's author is a handle: it becomes the DID */
 	bool task;      /* its caller is told 202 */
+	const char *trace; /* of a job that came without one; NULL: it goes without */
 };
 /* queued → admitted.  1 changed, 0 somebody was first (cancelled), -1 failure. */
 int work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e);

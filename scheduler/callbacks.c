@@ -21,8 +21,8 @@
 #include "scheduler/fetch.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/keep.h"
+#include "scheduler/meter.h"
 #include "scheduler/shop.h"
-#include "scheduler/tally.h"
 
 #define DOUBLINGS     20
 #define WAIT_MAX_MS   (INT64_C(24) * 3600000) /* however long a receiver says */
@@ -105,8 +105,8 @@ end(struct telling *t, const struct work_tried *tried)
 
 	job_id_print(&t->c.id, id);
 	turn_callback(&shop.turn, t->c.id.row, tried);
-	tally_callback(strcmp(tried->state, "delivered") == 0 ? CALLBACK_DELIVERED :
-	    strcmp(tried->state, "failed") == 0 ? CALLBACK_FAILED : CALLBACK_PUT_OFF);
+	meter_add(METER_CALLBACKS, strcmp(tried->state, "delivered") == 0 ? METER_DELIVERED :
+	    strcmp(tried->state, "failed") == 0 ? METER_GIVEN_UP : METER_PUT_OFF, 1);
 	if (tried->error == NULL)
 		log_info("callback delivered", "job=%s host=%s status=%d attempt=%d ms=%lld", id, log_q(t->c.host), tried->status,
 		    t->c.attempts + 1, (long long)(loop_now_ms() - t->began_ms));

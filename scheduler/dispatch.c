@@ -58,6 +58,7 @@
 #include "scheduler/people.h"
 #include "scheduler/place.h"
 #include "scheduler/quota.h"
+#include "scheduler/report.h"
 #include "scheduler/retry.h"
 #include "scheduler/schedule.h"
 #include "scheduler/seen.h"
@@ -65,6 +66,7 @@
 #include "scheduler/settle.h"
 #include "scheduler/shop.h"
 #include "scheduler/spawn.h"
+#include "scheduler/survey.h"
 #include "scheduler/traffic.h"
 #include "scheduler/vault.h"
 
@@ -266,7 +268,9 @@ on_tick(void *arg)
 	(void)arg;
 	shop.ticks++;
 	shop.look = shop.orders = shop.new_blanks = shop.rung = true;
+	report_tick();
 	if (shop.ticks % BEAT_TICKS == 0) {
+		survey();
 		shop.turn.beat = true;
 		shop.turn.syncs = shop.syncs + (shop.durable != NULL ? durable_count(shop.durable) : 0);
 		shop.s.alive();
@@ -498,6 +502,8 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.turn.lease_until = lease_until;
 	shop.wait.author_most = s->conf->limits.author_running;
 	shop.look = shop.orders = true;
+	if (report_open(s->conf, s->program, e) != 0)
+		return -1;
 	shop.ration = ration_new(s->conf->limits.log_author);
 	shop.catalog = catalog_new(s->conf, s->runtimes, s->store);
 	catalog_set_key(shop.catalog, code_key);
@@ -574,8 +580,14 @@ all_gone(void *arg)
 	}
 	bury();
 	if (shop.pool.n == 0 && !spawn_undoing() && (shop.fetch == NULL || fetch_gone(shop.fetch)) && vault_gone() &&
-	    (shop.exits == NULL || exits_gone(shop.exits)))
-		loop_end();
+	    (shop.exits == NULL || exits_gone(shop.exits))) {
+		/* The last, so that it hears of all. */
+		if (!shop.told_all)
+			report_stop();
+		shop.told_all = true;
+		if (report_gone())
+			loop_end();
+	}
 	return false;
 }
 
@@ -621,6 +633,7 @@ dispatch_close(void)
 	}
 	if (shop.ringer >= 0)
 		close(shop.ringer);
+	report_close();
 	fetch_free(shop.fetch);
 	vault_close();
 	exits_free(shop.exits);

@@ -823,6 +823,7 @@ drop_rights(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGXFSZ, SIG_IGN); /* of a line of the log, when standard error is a file */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0);
 	/* No search list: "intranet" shall not become "intranet.example.com". */

@@ -18,12 +18,15 @@
 #include "scheduler/collect.h"
 #include "scheduler/exits.h"
 #include "scheduler/instance.h"
+#include "scheduler/meter.h"
 #include "scheduler/place.h"
 #include "scheduler/quota.h"
 #include "scheduler/ration.h"
 #include "scheduler/receipts.h"
+#include "scheduler/report.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
+#include "scheduler/spans.h"
 #include "scheduler/vault.h"
 
 #define BROKEN_MS        3000 /* a bundle that does not load is not tried again so soon */
@@ -44,6 +47,8 @@ finish(struct job *j)
 	int64_t us = clock_mono_us() - j->started_us;
 
 	loop_stop(&j->timer);
+	meter_time(METER_RUN_TIME, (int)j->start, us);
+	spans_finished(j);
 	if (j->outcome == OUTCOME_OK)
 		j->code->run_us = j->code->run_us == 0 ? us : (j->code->run_us * 7 + us) / 8;
 	turn_touch(&shop.turn, j);
@@ -246,6 +251,9 @@ keep_line(struct instance *i, struct job *j, struct instance_rest *rest, const c
 	}
 	*logged += (int64_t)n;
 	turn_log(&shop.turn, row, instance_ledger_id(i), level, source, text, n);
+	meter_add(METER_LOG_BYTES, 0, (int64_t)n);
+	if (report_on[TELEMETRY_LOGS])
+		spans_line(j, instance_code(i), level, source, text, n);
 }
 
 /* Values of secrets are cut out before anything is counted, cut or written. */
@@ -395,8 +403,12 @@ on_connection(void *arg, const struct exits_line *l)
 	struct job *j = job_there(l->instance, l->job);
 
 	(void)arg;
+	meter_add(METER_EGRESS, strcmp(l->verdict, "open") == 0 ? METER_CONNECTED : METER_REFUSED, 1);
+	meter_add(METER_EGRESS_BYTES, METER_SENT, l->sent);
+	meter_add(METER_EGRESS_BYTES, METER_RECEIVED, l->received);
 	log_info("egress", "job=%s%s instance=%lld bundle=%s host=%s port=%d verdict=%s end=%s sent=%lld received=%lld ms=%lld "
-	    "address=%s why=%s", log_q(l->job != NULL ? l->job : ""), turn_job_trace(j), (long long)(i != NULL ? instance_ledger_id(i) : 0),
+	    "address=%s why=%s", log_q(l->job != NULL ? l->job : ""), turn_job_trace(j),
+	    (long long)(i != NULL ? instance_ledger_id(i) : 0),
 	    log_q(l->bundle != NULL ? l->bundle : ""), log_q(l->host), l->port, log_q(l->verdict), log_q(l->end),
 	    (long long)l->sent, (long long)l->received, (long long)l->ms, log_q(l->address != NULL ? l->address : ""),
 	    log_q(l->why != NULL ? l->why : ""));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/bundle.h"
+#include "lib/clock.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -21,12 +22,15 @@
 #include "scheduler/fetch.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/graph.h"
+#include "scheduler/meter.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
 #include "scheduler/quota.h"
+#include "scheduler/report.h"
 #include "scheduler/retry.h"
 #include "scheduler/schedule.h"
 #include "scheduler/shop.h"
+#include "scheduler/spans.h"
 #include "scheduler/vault.h"
 
 #define HELD_MAX  1024
@@ -102,6 +106,7 @@ hold(struct job *j, enum job_wants what, const char *of)
 {
 	j->wants = what;
 	j->wants_of = of;
+	j->held_us = clock_mono_us();
 	j->next = shop.held;
 	shop.held = j;
 	shop.held_n++;
@@ -175,6 +180,15 @@ held_for(enum job_wants what, bool (*match)(const struct job *j, const void *arg
 	return out;
 }
 
+static void
+let_go(struct job *j, bool fine)
+{
+	static const char *const words[] = { [WANTS_CODE] = "bundle", [WANTS_PERSON] = "identity", [WANTS_GRAPH] = "graph" };
+
+	meter_time(METER_FETCH_TIME, fine ? METER_FINE : METER_FAILURE, clock_mono_us() - j->held_us);
+	spans_fetched(j, words[j->wants], j->held_us, fine);
+}
+
 static struct job *
 next_of(struct job **list)
 {
@@ -200,8 +214,10 @@ intake_person(const char *name)
 {
 	struct job *list = held_for(WANTS_PERSON, is_of_person, name), *j;
 
-	while ((j = next_of(&list)) != NULL)
+	while ((j = next_of(&list)) != NULL) {
+		let_go(j, true);
 		go_on(j);
+	}
 }
 
 static bool
@@ -217,8 +233,10 @@ intake_graph(void)
 {
 	struct job *list = held_for(WANTS_GRAPH, is_anybody, NULL), *j;
 
-	while ((j = next_of(&list)) != NULL)
+	while ((j = next_of(&list)) != NULL) {
+		let_go(j, true);
 		go_on(j);
+	}
 }
 
 /* --- bundles --- */
@@ -238,6 +256,7 @@ held_answer(const struct fetcher_request *r, struct code *code, const struct err
 	struct job *list = held_for(WANTS_CODE, is_of_bundle, r), *j;
 
 	while ((j = next_of(&list)) != NULL) {
+		let_go(j, code != NULL);
 		if (code != NULL)
 			take_code(j, code);
 		else
@@ -409,6 +428,8 @@ consider(void *arg, struct work_job *w)
 		return;
 	}
 	j = turn_job_new(w);
+	if (report_on[TELEMETRY_TRACES])
+		spans_seen(j);
 	shop_set_deadline(j, j->w.timeout_ms);
 	j->unproven = j->w.caller != NULL;
 	if (shop_cancelled(j) || shop_late(j))
@@ -524,6 +545,8 @@ intake_again(struct work_job *w)
 	struct job *j = turn_job_new(w);
 	enum retry_fate fate = RETRY_NOW;
 
+	if (report_on[TELEMETRY_TRACES])
+		spans_seen(j);
 	quota_again(j);
 	shop_set_deadline(j, j->w.timeout_ms);
 	j->code = admitted_code(&j->w, &e);

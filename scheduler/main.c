@@ -28,6 +28,7 @@
 #include "lib/notify.h"
 #include "lib/store.h"
 #include "lib/store_work.h"
+#include "lib/telemetry.h"
 #include "scheduler/dispatch.h"
 #include "scheduler/egress.h"
 #include "scheduler/egress_conf.h"
@@ -35,6 +36,7 @@
 #include "scheduler/keeper.h"
 #include "scheduler/loop.h"
 #include "scheduler/recover.h"
+#include "scheduler/reporter.h"
 #include "scheduler/spawn.h"
 
 static const char usage[] =
@@ -48,7 +50,7 @@ static const char usage[] =
     "  --home DIR     directory of the ledger, bundles, keys (AT_RUND_HOME)\n"
     "  --config FILE  config.ini or config.toml\n"
     "  --dev          developer's rules (AT_RUND_DEV=1)\n"
-    "  --role ROLE    run a part of it: fetcher, egress, keeper (the scheduler starts its parts itself)\n"
+    "  --role ROLE    run a part of it: fetcher, egress, keeper, telemetry (the scheduler starts its parts itself)\n"
     "  --help, --version\n";
 
 struct options {
@@ -375,13 +377,24 @@ run_keeper(const struct conf *c)
 	return keeper_main(3, c->keys_dir, getenv("CREDENTIALS_DIRECTORY"));
 }
 
+static int
+run_telemetry(const struct conf *c)
+{
+	struct telemetry t;
+
+	open_log(c, "telemetry");
+	telemetry_load(&t, c);
+	return reporter_main(3, &t);
+}
+
 static role_fn *
 role_find(const char *name)
 {
 	static const struct {
 		const char *name;
 		role_fn *run;
-	} roles[] = { { "fetcher", run_fetcher }, { "egress", run_egress }, { "keeper", run_keeper } };
+	} roles[] = { { "fetcher", run_fetcher }, { "egress", run_egress }, { "keeper", run_keeper },
+		{ "telemetry", run_telemetry } };
 	size_t i;
 
 	for (i = 0; i < sizeof roles / sizeof roles[0]; i++)

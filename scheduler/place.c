@@ -19,6 +19,7 @@
 #include "scheduler/instance.h"
 #include "scheduler/pressure.h"
 #include "scheduler/shop.h"
+#include "scheduler/spans.h"
 
 #define REFILL_MS 100
 #define SLICE_MS       500    /* a bound instance is not taken from a busy bundle earlier */
@@ -65,6 +66,7 @@ void
 place_enqueue(struct job *j)
 {
 	j->waits_since_us = clock_mono_us();
+	spans_admitted(j);
 	if (j->w.mode == JOB_SYNC && j->code->failures >= START_TRIES)
 		j->code->retry_at_ms = 0; /* somebody wants to know now */
 	wait_add(&shop.wait, j);
@@ -78,6 +80,8 @@ place_job(struct job *j)
 	struct pool_entry *x;
 
 	j->light = j->w.mode == JOB_SYNC && !j->idempotent;
+	if (j->spans != NULL)
+		spans_admitted(j);
 	if (!shop.draining && !wait_any_of(&shop.wait, j->code->did) &&
 	    (!wait_counts(&shop.wait, j) || wait_may_start(&shop.wait, j)) &&
 	    (x = pool_warm(&shop.pool, j->code)) != NULL) {

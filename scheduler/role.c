@@ -242,6 +242,19 @@ role_start(struct role *r, struct err *e)
 }
 
 void
+role_farewell(struct role *r)
+{
+	r->stopping = true;
+	loop_stop(&r->restart);
+	if (r->fd < 0)
+		return;
+	role_flush(r);
+	shutdown(r->fd, SHUT_WR);
+	buf_reset(&r->out);
+	role_waits(r, false);
+}
+
+void
 role_stop(struct role *r)
 {
 	r->stopping = true;

@@ -63,6 +63,8 @@ void role_flush(struct role *r);
 void role_waits(struct role *r, bool waits);
 /* Closes the socket and kills the process; nothing when that is done already.  why: for the log, NULL: nothing is said. */
 void role_hang_up(struct role *r, const char *why);
+/* Of a stream: what is in `out` goes if it can, and then it reads an end.  It is not started again. */
+void role_farewell(struct role *r);
 /* For good: it is not started again, and nobody is told. */
 void role_stop(struct role *r);
 /* There is no process. */

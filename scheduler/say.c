@@ -7,6 +7,7 @@
 #include "lib/bundle.h"
 #include "lib/clock.h"
 #include "scheduler/catalog.h"
+#include "scheduler/spans.h"
 #include "scheduler/turn.h"
 
 static void
@@ -78,7 +79,7 @@ say_call(struct buf *b, const struct job *j)
 	buf_str(b, ",\"query\":");
 	buf_json_str(b, j->w.query);
 	buf_str(b, ",\"headers\":");
-	buf_str(b, j->w.headers_json);
+	spans_headers(j, j->w.headers_json, b);
 	buf_str(b, ",\"caller\":");
 	buf_json_str(b, j->w.caller);
 	buf_fmt(b, ",\"deadlineMs\":%lld}", (long long)(left > 1 ? left : 1));

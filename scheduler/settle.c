@@ -25,7 +25,8 @@
 #include "scheduler/receipts.h"
 #include "scheduler/retry.h"
 #include "scheduler/shop.h"
-#include "scheduler/tally.h"
+#include "scheduler/meter.h"
+#include "scheduler/spans.h"
 #include "scheduler/traffic.h"
 
 #define RECORD_MS 100 /* a call that runs longer stands in the ledger as running */
@@ -188,15 +189,36 @@ tell_admission(const struct job *j)
 	snprintf(a->bell, sizeof a->bell, "%s", j->w.bell);
 }
 
+static void
+accepted_now(struct job *j)
+{
+	tell_admission(j);
+	spans_accepted(j);
+}
+
 /* --- jobs --- */
 
 static void
-log_end(const struct job *j)
+count_end(struct job *j, int64_t ms)
+{
+	meter_add(METER_JOBS, (int)j->outcome, 1);
+	meter_add(METER_STARTS, (int)j->start, 1);
+	meter_time(METER_JOB_TIME, 0, ms * 1000);
+	meter_add(METER_INVOCATIONS, 0, j->outcome == OUTCOME_OK);
+	meter_add(METER_ERRORS, 0, j->outcome == OUTCOME_ERROR);
+	meter_add(METER_TIMEOUTS, 0, j->outcome == OUTCOME_TIMEOUT);
+	meter_add(METER_COLDSTARTS, 0, j->start == START_COLD);
+	if (j->spans != NULL)
+		spans_end(j);
+}
+
+static void
+log_end(struct job *j)
 {
 	int64_t now = clock_wall_ms();
 
 	if (!j->void_) {
-		tally_end(j->outcome, j->start, now - j->w.created_at);
+		count_end(j, now - j->w.created_at);
 		traffic_end(j, now - j->w.created_at, now);
 	}
 	if (j->void_ || j->outcome == OUTCOME_NONE)
@@ -287,6 +309,9 @@ after_start(struct job *j)
 	j->started = true;
 	j->started_us = clock_mono_us();
 	j->allowed = FRAME_WINDOW;
+	if (j->waits_since_us != 0)
+		meter_time(j->start == START_WARM ? METER_WAIT_TIME : METER_START_TIME, j->start == START_WARM ? 0 : (int)j->start,
+		    j->started_us - j->waits_since_us);
 	loop_after(&j->timer, j->deadline_ms - clock_mono_ms(), events_deadline, j);
 	running_add(j);
 	if (j->light && shop.record.at == 0)
@@ -310,6 +335,7 @@ after_touch(struct job *j)
 		ended = true;
 	}
 	if (j->again && !j->void_) {
+		spans_again(j);
 		running_remove(j);
 		quota_stopped(j);
 		retry_later(j);
@@ -378,7 +404,7 @@ settle_admits(void)
 
 		j->admits = false;
 		if (!j->void_ && j->w.mode == JOB_ASYNC)
-			tell_admission(j);
+			accepted_now(j);
 		if (j->drops || j->starts)
 			continue;
 		if (j->left || j->void_) {

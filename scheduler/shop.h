@@ -74,6 +74,7 @@ struct shop {
 	int ringer, bell;
 	bool thirsty, rung; /* a stream waits for its reader; somebody rang, or a second has passed */
 	bool look, rescan, orders, draining, new_blanks;
+	bool told_all;                 /* at the end, to the telemetry role */
 	bool short_of_memory;          /* since the last tick: nothing is started that nobody waits for */
 	struct loop_timer tick, sweep, pump, late_orders, grace, record, refill, house;
 };

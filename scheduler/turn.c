@@ -16,7 +16,8 @@
 #include "scheduler/catalog.h"
 #include "scheduler/instance.h"
 #include "scheduler/receipts.h"
-#include "scheduler/tally.h"
+#include "scheduler/meter.h"
+#include "scheduler/spans.h"
 #include "scheduler/traffic.h"
 
 struct job *
@@ -36,6 +37,7 @@ turn_job_free(struct job *j)
 		return;
 	loop_stop(&j->timer);
 	work_job_clear(&j->w);
+	spans_free(j);
 	code_unref(j->code);
 	free(j->headers_json);
 	buf_clear(&j->body);
@@ -297,7 +299,7 @@ static int
 write_admit(struct store *s, struct job *j, int64_t now, struct err *e)
 {
 	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code), j->timeout_ms,
-		j->idempotent, strcmp(j->w.author, j->code->did) != 0, j->task };
+		j->idempotent, strcmp(j->w.author, j->code->did) != 0, j->task, j->w.trace };
 
 	return work_admit(s, j->w.id.row, &a, now, e);
 }
@@ -449,7 +451,7 @@ static int
 write_all(struct turn *t, struct store *s, struct err *e)
 {
 	int64_t now = clock_wall_ms();
-	const char *tally;
+	const char *lines;
 	size_t i;
 	int n;
 
@@ -483,8 +485,8 @@ write_all(struct turn *t, struct store *s, struct err *e)
 	}
 	if (!t->beat)
 		return 0;
-	tally = tally_take();
-	if (work_run_beat(s, t->run, t->draining, e) < 0 || (tally != NULL && work_tally(s, tally, e) < 0) ||
+	lines = meter_text();
+	if (work_run_beat(s, t->run, t->draining, e) < 0 || (lines != NULL && work_tally(s, lines, e) < 0) ||
 	    traffic_write(s, e) != 0)
 		return -1;
 	return work_syncs(s, t->syncs, e);
@@ -507,14 +509,18 @@ has_rows(const struct turn *t)
 int
 turn_write(struct turn *t, struct store *s, bool durable, struct err *e)
 {
+	int64_t began;
+
 	if (!has_rows(t))
 		return 0;
+	began = clock_mono_us();
 	if (store_begin(s, durable, e) != 0)
 		return -1;
 	if (write_all(t, s, e) < 0 || store_commit(s, e) != 0) {
 		store_rollback(s);
 		return -1;
 	}
+	meter_time(METER_COMMIT_TIME, 0, clock_mono_us() - began);
 	if (t->beat)
 		traffic_written();
 	return 0;

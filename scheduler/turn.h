@@ -19,6 +19,7 @@
 struct code;
 struct instance;
 struct receipt_draft;
+struct spans;
 struct store;
 struct turn;
 struct wait_lane;
@@ -44,6 +45,8 @@ struct job {
 	bool renewed;          /* its issuer's key was read anew for it */
 	bool counted, ran;     /* by quota.c, as open and as running */
 	int64_t retry_at;      /* wall: it came too early; 0: it did not */
+	int64_t held_us;       /* since when it is held */
+	struct spans *spans;   /* NULL: nobody is told of its way */
 
 	/* waiting for an instance */
 	int64_t waits_since_us;

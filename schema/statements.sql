@@ -297,7 +297,7 @@ SELECT id FROM job INDEXED BY job_open
 -- name: work_admit
 UPDATE OR ROLLBACK job
    SET state = 'admitted', did = :did, cid = :cid, runtime = :runtime, wall = :wall, timeout_ms = :timeout_ms,
-       idempotent = :idempotent, admitted_at = :now
+       idempotent = :idempotent, admitted_at = :now, trace = coalesce(trace, :trace)
  WHERE id = :row AND state = 'queued';
 
 -- name: work_admit_author
@@ -904,6 +904,10 @@ SELECT view, shows FROM v_views ORDER BY view;
 
 -- name: desk_orders
 SELECT * FROM v_orders WHERE row > 0 ORDER BY row DESC LIMIT coalesce(:limit, 20);
+
+-- name: desk_tally
+-- What the scheduler counts, in Prometheus' text format; no row before its first heartbeat.
+SELECT value AS text FROM meta WHERE key = 'tally';
 
 -- name: desk_status
 -- One row about now.

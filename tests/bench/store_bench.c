@@ -111,7 +111,7 @@ acceptances(int group, double seconds)
 	struct err e = ERR_INIT;
 	struct store *s = open_store(STORE_WORK);
 	int64_t t0 = clock_mono_us(), end = t0 + (int64_t)(seconds * 1e6), n = 0, row;
-	struct work_admission a = { "did:plc:abcdefghijklmnopqrstuvwx", "bafyreib2rxk3rh6kzwq", "node", "none", 30000, false, false, false };
+	struct work_admission a = { "did:plc:abcdefghijklmnopqrstuvwx", "bafyreib2rxk3rh6kzwq", "node", "none", 30000, false, false, false, NULL };
 	int i;
 
 	while (clock_mono_us() < end) {
@@ -147,7 +147,7 @@ keep(void *arg, struct work_job *j)
 static void
 admit_and_start(struct store *s, struct work_job *j, int64_t run, struct err *e)
 {
-	struct work_admission a = { j->author, "bafyreib2rxk3rh6kzwq", "node", "none", 30000, false, false, false };
+	struct work_admission a = { j->author, "bafyreib2rxk3rh6kzwq", "node", "none", 30000, false, false, false, NULL };
 	int64_t now = clock_wall_ms();
 
 	must(work_admit(s, j->id.row, &a, now, e) == 1, e);

@@ -188,7 +188,7 @@ enqueue(struct store *s, const char *url)
 static void
 admit(struct store *s, int64_t row)
 {
-	struct work_admission a = { DID, "bafy", "node", "none", 1000, false, false, false };
+	struct work_admission a = { DID, "bafy", "node", "none", 1000, false, false, false, NULL };
 
 	CHECK_INT(work_admit(s, row, &a, NOW + 1, NULL), 1);
 }

@@ -91,7 +91,7 @@ enqueue(struct store *s)
 static int
 admit_as(struct store *s, struct job_id id, const char *did, bool idempotent)
 {
-	struct work_admission a = { did, CID, "node", "none", 20000, idempotent, true, false };
+	struct work_admission a = { did, CID, "node", "none", 20000, idempotent, true, false, NULL };
 	struct err e = ERR_INIT;
 
 	return work_admit(s, id.row, &a, 1700000000200, &e);
