@@ -233,6 +233,8 @@ print_text(const struct facts *f)
 	print_scheduler(f);
 	printf("%-12s%lld queued, %lld admitted, %lld running\n", "jobs", (long long)number(f->now, "queued"),
 	    (long long)number(f->now, "admitted"), (long long)number(f->now, "running"));
+	if (number(f->now, "callbacks_due") > 0)
+		printf("%-12s%lld due: at-rund callback list --state due\n", "callbacks", (long long)number(f->now, "callbacks_due"));
 	print_pairs("today (UTC)", f->today, "outcome", "calls");
 	print_pairs("instances", f->pool, "state", "instances");
 	conf_size_print(f->bytes - f->bytes % 1024, size);

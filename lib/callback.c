@@ -54,6 +54,8 @@ parse_host(const char *s, size_t n, bool dev, struct callback_url *out, struct e
 		return invalid(e, "its port is none");
 	if (host > 0 && s[host - 1] == '.')
 		return invalid(e, "a host without a dot at its end is expected");
+	if (memchr(s, ':', host) != NULL && (host != 5 || memcmp(s, "[::1]", 5) != 0))
+		return invalid(e, "an address does not name a public host");
 	if (egress_host_parse(s, host, &out->host, &why) != 0)
 		return err_named(e, ERR_INPUT, NAME, "At-Run-Callback: %.200s", why.text);
 	out->local = is_local(&out->host);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -101,7 +102,7 @@ host_is_local(const char *host)
 {
 	struct sockaddr_in four = { .sin_family = AF_INET };
 
-	if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+	if (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
 		return true;
 	return inet_pton(AF_INET, host, &four.sin_addr) == 1 && netaddr_is_loopback((struct sockaddr *)&four);
 }

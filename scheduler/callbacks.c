@@ -25,6 +25,7 @@
 #include "scheduler/shop.h"
 
 #define DOUBLINGS     20
+#define TICK_MS       1000
 #define WAIT_MAX_MS   (INT64_C(24) * 3600000) /* however long a receiver says */
 #define BODY_JSON_MAX (FETCHER_MESSAGE_MAX / 3)
 #define GONE          410
@@ -40,7 +41,8 @@ struct telling {
 static struct telling *under_way;
 static int64_t under_way_n;
 static struct egress_conf operator; /* the rules of [egress] */
-static struct loop_timer soon;
+static struct loop_timer soon, again;
+static int64_t again_ms; /* when the latter comes */
 
 int
 callbacks_open(struct err *e)
@@ -68,6 +70,7 @@ void
 callbacks_close(void)
 {
 	loop_stop(&soon);
+	loop_stop(&again);
 	while (under_way != NULL)
 		telling_free(under_way);
 	egress_conf_clear(&operator);
@@ -117,6 +120,20 @@ end(struct telling *t, const struct work_tried *tried)
 	callbacks_soon();
 }
 
+static void on_soon(void *arg);
+
+/* The tick finds whatever is due; what is due before it comes needs a timer. */
+static void
+wake_in(int64_t ms)
+{
+	int64_t at = loop_now_ms() + ms + 1;
+
+	if (ms >= TICK_MS || (again.at != 0 && again_ms <= at))
+		return;
+	again_ms = at;
+	loop_after(&again, ms + 1, on_soon, NULL);
+}
+
 /* final: another attempt would come to the same.  after_ms: not before, as the receiver says. */
 static void
 end_failed(struct telling *t, int status, bool final, int64_t after_ms, const char *why)
@@ -127,8 +144,11 @@ end_failed(struct telling *t, int status, bool final, int64_t after_ms, const ch
 
 	if (after_ms > WAIT_MAX_MS)
 		after_ms = WAIT_MAX_MS;
-	if (!last)
-		tried.next_at = clock_wall_ms() + (after_ms > pause ? after_ms : pause);
+	if (!last) {
+		pause = after_ms > pause ? after_ms : pause;
+		tried.next_at = clock_wall_ms() + pause;
+		wake_in(pause);
+	}
 	end(t, &tried);
 }
 

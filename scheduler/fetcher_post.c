@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/buf.h"
 #include "lib/callback.h"
@@ -34,10 +35,15 @@ tell(struct task *t, const char *url, const char *json, const char *const *heade
 	struct http_limits limits;
 	int64_t wait = 0;
 	struct err why = ERR_INIT;
+	char host[256];
 	int status = 0;
 
-	if (callback_url_parse(url, policy.dev, &u, e) != 0 ||
-	    task_limits(t, ANSWER_BYTES, "", 0, &limits, e) != 0)
+	if (callback_url_parse(url, policy.dev, &u, e) != 0)
+		return -1;
+	/* What was looked up in lists and what is connected to are read by two parsers: they have to agree. */
+	if (http_url_check(&policy, url, host, &why) != 0 || (!u.local && strcasecmp(host, u.host.text) != 0))
+		return err_named(e, ERR_REMOTE, FETCHER_POST_DENIED, "%s", why.kind != ERR_NONE ? why.text : "whose URL is this?");
+	if (task_limits(t, ANSWER_BYTES, "", 0, &limits, e) != 0)
 		return -1;
 	limits.connect_ms = limits.first_byte_ms = limits.total_ms = task_left_ms(t);
 	limits.connect_key = limits.first_byte_key = limits.total_key = "callbacks.timeout";

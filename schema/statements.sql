@@ -917,7 +917,8 @@ SELECT u.id AS run, u.pid, u.version, u.draining, u.ended_at IS NOT NULL AS ende
        (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'queued') AS queued,
        (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'admitted') AS admitted,
        (SELECT count(*) FROM job INDEXED BY job_open WHERE done_at IS NULL AND state = 'running') AS running,
-       (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL) AS instances
+       (SELECT count(*) FROM instance INDEXED BY instance_live WHERE ended_at IS NULL) AS instances,
+       (SELECT count(*) FROM callback INDEXED BY callback_open WHERE done_at IS NULL AND next_at IS NOT NULL) AS callbacks_due
   FROM run u ORDER BY u.id DESC LIMIT 1;
 
 -- name: desk_scan_today

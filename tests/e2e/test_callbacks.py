@@ -19,11 +19,12 @@ export const stream = () => new Response(new ReadableStream({ async start(c) {
   for (const word of ['one ', 'two']) { c.enqueue(new TextEncoder().encode(word)); await sleep(60); } c.close(); } }));
 export const fails = () => { throw new TypeError('on purpose'); };
 export const dies = () => { process.kill(process.pid, 'SIGKILL'); return sleep(5000); };
+export const nap = async (r) => { await sleep(Number(new URL(r.url).searchParams.get('ms'))); return new Response('rested'); };
 export const slowly = async () => { await sleep(60000); };
 export { echo as task };
 """
-ENDPOINTS = {'echo': {}, 'bytes': {}, 'large': {}, 'stream': {}, 'fails': {}, 'slowly': {}, 'task': {'task': True},
-             'dies': {'idempotent': True, 'attempts': 5, 'backoffMs': 10}, 'late': {}}
+ENDPOINTS = {'echo': {}, 'bytes': {}, 'large': {}, 'stream': {}, 'fails': {}, 'slowly': {}, 'nap': {}, 'task': {'task': True},
+             'dies': {'idempotent': True, 'attempts': 5, 'backoffMs': 10}}
 t = Cases()
 where = scratch()
 pds = runner = alice = hook = None
@@ -180,6 +181,26 @@ def kinds():
     accepted('stream', url)
     result = json.loads(hook.get(url)[1])['result']
     same((result['streamed'], call(result['location']).text), (True, 'one two'))
+
+
+def leaves():
+    """Who waits may leave: it goes on, and is told.  By XRPC and behind Apache too."""
+    url = hook.url()
+    host, port, path = split('%s/bundle/%s/calls/latest/nap?ms=400' % (runner.url, alice.did))
+    with socket.create_connection((host, port), timeout=20) as s:
+        s.sendall(b'POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAt-Run-Callback: %s\r\n\r\n' % (path.encode(), url.encode()))
+        until(lambda: runner.sql("select 1 from job where endpoint = 'nap' and state = 'running'"), 'it runs')
+    said = json.loads(hook.get(url)[1])
+    same((said['outcome'], said['result']['body']), ('ok', 'rested'))
+    url = hook.url()
+    a = call('%s/xrpc/dev.at-run.invoke?author=%s&bundle=calls&endpoint=echo' % (runner.url, alice.did), 'POST', b'x',
+             [('At-Run-Callback', url), ('Prefer', 'respond-async')])
+    same((a.status, json.loads(hook.get(url)[1])['id']), (202, a.json['id']), a)
+    web = apache(where, runner)
+    url = hook.url()
+    a = call('%s/bundle/%s/calls/latest/echo' % (web.url, alice.did), 'POST', b'x', [('At-Run-Callback', url)])
+    said = json.loads(hook.get(url)[1])
+    same((a.status, said['location']), (201, '%s/job/%s' % (web.url, said['id'])), a)
 
 
 def other_ends():
@@ -433,6 +454,7 @@ try:
     t.run('the end of a job comes, signed, with its answer; every view tells so', told)
     t.run('nothing else than what the runner signed verifies, and no signature is another kind of word', forged)
     t.run('calls that somebody waits for, tasks, bytes, long answers and streams', kinds)
+    t.run('who waits may leave; by XRPC and behind Apache', leaves)
     t.run('a job that fails, is set aside or is cancelled', other_ends)
     t.run('a receiver that fails is asked again, and not before it wants to be', comes_back)
     t.run('a receiver that is down, then up: given up, and told once more when a person wants it', down_then_up)
