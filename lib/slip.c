@@ -13,12 +13,13 @@ enum { AUTHOR, BUNDLE, VERSION, ENDPOINT, METHOD, CALLER, CLIENT, BELL, URL, PAT
 struct head {
 	uint32_t magic, bytes; /* bytes: of all of it, this head too */
 	uint32_t mode, body_bytes, text[TEXTS];
-	int64_t row, timeout_ms, created_at, created_mono;
+	uint32_t upload; /* 0: none; 1; 2: it holds */
+	int64_t row, timeout_ms, created_at, created_mono, upload_bytes;
 	char nonce[JOB_NONCE_LEN];
 };
 
 /* A field more in either: does the slip carry it?  test_slip.c compares it with what the ledger says. */
-_Static_assert(sizeof(struct work_job) == 256, "struct work_job has changed: so must the slip");
+_Static_assert(sizeof(struct work_job) == 264, "struct work_job has changed: so must the slip");
 
 static void
 texts_of(const struct front_job *j, const char *text[TEXTS])
@@ -44,7 +45,8 @@ bool
 slip_print(struct buf *out, const struct front_job *j)
 {
 	struct head h = { .magic = SLIP_MAGIC, .mode = (uint32_t)j->mode, .row = j->id.row, .timeout_ms = j->timeout_ms,
-		.created_at = j->created_at, .created_mono = j->created_mono };
+		.created_at = j->created_at, .created_mono = j->created_mono,
+		.upload = j->upload ? 1 + j->upload_holds : 0, .upload_bytes = j->upload ? j->upload_bytes : 0 };
 	const char *text[TEXTS];
 	size_t bytes = sizeof h, n;
 	int i;
@@ -145,6 +147,9 @@ slip_next(const char **at, size_t *n, struct work_job *out)
 		.query = text[QUERY], .headers_json = text[HEADERS], .token = text[TOKEN], .trace = text[TRACE],
 		.callback = text[CALLBACK],
 		.body = h.body_bytes > 0 ? mem_strn(p, h.body_bytes) : NULL, .body_bytes = h.body_bytes };
+	out->upload = h.upload > 0;
+	out->upload_holds = h.upload > 1;
+	out->upload_bytes = h.upload_bytes;
 	memcpy(out->id.nonce, h.nonce, JOB_NONCE_LEN);
 	*at += h.bytes;
 	*n -= h.bytes;

@@ -14,7 +14,7 @@ struct buf;
 struct front_job;
 struct work_job;
 
-#define SLIP_MAGIC 0x32504c53u
+#define SLIP_MAGIC 0x33504c53u
 #define AHEAD_MAGIC 0x31444841u
 /* Of one datagram.  Longer rows are read from the ledger. */
 #define SLIP_MAX (32u * 1024u)

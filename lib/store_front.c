@@ -10,6 +10,7 @@
 #include "lib/store_internal.h"
 #include "lib/store_key.h"
 #include "lib/store_token.h"
+#include "lib/store_upload.h"
 
 static int
 insert_request(struct store *s, const struct front_job *j, struct err *e)
@@ -53,6 +54,8 @@ insert_job(struct store *s, struct front_job *j, struct err *e)
 		return -1;
 	j->id.row = sqlite3_last_insert_rowid(s->db);
 	if (j->callback != NULL && front_callback_put(s, j, e) != 0)
+		return -1;
+	if (j->upload && front_upload_new(s, j->id.row, j->upload_bytes, j->upload_holds, e) != 0)
 		return -1;
 	return insert_request(s, j, e);
 }

@@ -28,6 +28,9 @@ struct front_job {
 	const char *method, *url, *path, *query, *headers_json;
 	const void *body;
 	size_t body_bytes;
+	bool upload_holds;    /* no answer reaches the caller before the body's end */
+	bool upload;          /* the body comes later (store_upload.h), as many bytes of it; -1: nobody knows */
+	int64_t upload_bytes;
 	const char *caller; /* DID of the token, to be proven; NULL: anonymous */
 	const char *token; /* the whole of it; NULL: none was sent */
 	const char *callback; /* URL that its end is told to, checked; NULL: none */

@@ -28,6 +28,7 @@
 #include "lib/err.h"
 #include "lib/store_callback.h"
 #include "lib/store_internal.h"
+#include "lib/store_upload.h"
 #include "lib/store_vfs.h"
 
 #define RESTART_PATIENCE_US 20000 /* readers get this long to leave it */
@@ -187,6 +188,11 @@ take_job(struct work_job *j, sqlite3_stmt *q)
 	j->idempotent = see_int(q, c++) != 0;
 	j->cancel = see_int(q, c++) != 0;
 	j->created_mono = see_int(q, c++);
+	j->upload = sqlite3_column_type(q, c) != SQLITE_NULL;
+	j->upload_holds = see_int(q, c++) != 0;
+	if (j->upload)
+		j->upload_bytes = sqlite3_column_type(q, c) == SQLITE_NULL ? -1 : see_int(q, c);
+	c++;
 	j->trace = take_text(q, c++);
 	j->url = take_text(q, c++);
 	j->path = take_text(q, c++);
@@ -545,7 +551,7 @@ recover(struct store *s, int64_t run, int64_t now, int64_t *settled, int64_t *ag
 	if ((n = store_run(s, q, e)) < 0)
 		return -1;
 	*settled += n;
-	return work_callback_sweep(s, e);
+	return work_upload_recover(s, e) == 0 ? work_callback_sweep(s, e) : -1;
 }
 
 int

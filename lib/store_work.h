@@ -27,6 +27,9 @@ struct work_job {
 	int attempt;
 	int64_t lease;
 	bool idempotent, cancel;
+	bool upload_holds;    /* no answer reaches the caller before the body's end */
+	bool upload;          /* the body comes later (store_upload.h), as many bytes of it: -1: nobody knows */
+	int64_t upload_bytes;
 	/* request */
 	char *url, *path, *query, *headers_json;
 	char *callback; /* URL that its end is told to, NULL: none */

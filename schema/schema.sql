@@ -109,6 +109,26 @@ CREATE TABLE request (
   token        TEXT                         -- the service token that came with it
 ) STRICT;
 
+-- A request whose body comes while its handler runs, until that has ended or the body is whole in request.
+CREATE TABLE upload (
+  job        INTEGER PRIMARY KEY,
+  bytes      INTEGER,                       -- as announced, NULL: nobody knows
+  allowed    INTEGER NOT NULL DEFAULT 0,    -- of it may have come in all: 0 before the handler runs, then what it took and a window
+  whole      INTEGER NOT NULL DEFAULT 0 CHECK (whole IN (0, 1)),  -- 1: it is wanted all at once, before anything runs
+  holds      INTEGER NOT NULL CHECK (holds IN (0, 1)),  -- 1: no answer reaches the caller before the body's end
+  error_name TEXT,                          -- why no more of it comes
+  error      TEXT
+) STRICT;
+
+-- What came of such a body and was not handed on yet.
+CREATE TABLE piece (
+  job  INTEGER NOT NULL,
+  seq  INTEGER NOT NULL,                    -- 0, 1, 2, ...
+  last INTEGER NOT NULL CHECK (last IN (0, 1)),
+  data BLOB    NOT NULL,
+  PRIMARY KEY (job, seq)
+) STRICT, WITHOUT ROWID;
+
 -- What the handler answered.  A stream has streamed = 1, no body here, and its bytes in chunk.
 CREATE TABLE result (
   job          INTEGER PRIMARY KEY,

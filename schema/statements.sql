@@ -82,6 +82,31 @@ VALUES (:nonce, :mode, :author, :bundle, :version, :endpoint, :method, :caller, 
 INSERT INTO request (job, url, path, query, headers_json, body, token)
 VALUES (:job, :url, :path, :query, :headers_json, :body, :token);
 
+-- name: front_upload_new
+INSERT INTO upload (job, bytes, holds) VALUES (:job, :bytes, :holds);
+
+-- name: front_upload_look
+SELECT allowed, whole FROM upload WHERE job = :job;
+
+-- name: front_piece
+-- Nothing, when nobody wants it any more.
+INSERT INTO piece (job, seq, last, data)
+SELECT :job, :seq, :last, :data WHERE EXISTS (SELECT 1 FROM upload WHERE job = :job);
+
+-- name: front_upload_body
+-- It was wanted whole.
+UPDATE request SET body = :body WHERE job = :job AND EXISTS (SELECT 1 FROM upload WHERE upload.job = :job);
+
+-- name: front_upload_fault
+-- No more of it comes, and why.
+UPDATE upload SET error_name = :name, error = :text WHERE job = :job;
+
+-- name: front_upload_drop
+DELETE FROM upload WHERE job = :job;
+
+-- name: front_piece_drop
+DELETE FROM piece WHERE job = :job;
+
 -- name: front_key_find
 -- What a key means: its age, its job, whether that one was refused or given up before user code ran, and whether it was
 -- asked for by the same request.
@@ -237,9 +262,9 @@ UPDATE run SET seen_at = :now, ended_at = :now WHERE id = :run;
 -- Oldest first, from where the last look ended.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token,
+       u.holds, u.bytes, j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token,
        (SELECT c.url FROM callback c WHERE c.job = j.id)
-  FROM job j LEFT JOIN request r ON r.job = j.id
+  FROM job j LEFT JOIN request r ON r.job = j.id LEFT JOIN upload u ON u.job = j.id
  WHERE j.id > :after AND j.state = 'queued'
  ORDER BY j.id LIMIT :max;
 
@@ -255,9 +280,9 @@ SELECT coalesce(max(id), 0) FROM job;
 -- The columns of work_queued.
 SELECT j.id, j.nonce, j.mode, j.state, j.author, j.bundle, j.version, j.endpoint, j.method, j.caller, j.client, j.bell,
        j.did, j.cid, j.timeout_ms, j.created_at, j.attempt, j.lease, j.idempotent, j.cancel, j.created_mono,
-       j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token,
+       u.holds, u.bytes, j.trace, r.url, r.path, r.query, r.headers_json, r.body, r.token,
        (SELECT c.url FROM callback c WHERE c.job = j.id)
-  FROM job j LEFT JOIN request r ON r.job = j.id
+  FROM job j LEFT JOIN request r ON r.job = j.id LEFT JOIN upload u ON u.job = j.id
  WHERE j.id = :row;
 
 -- name: work_token_nobody
@@ -351,6 +376,32 @@ INSERT INTO chunk (job, seq, data) VALUES (:row, :seq, :data);
 -- name: work_unread
 -- Bytes of a stream that nobody has read yet.
 SELECT coalesce(sum(length(data)), 0) FROM chunk WHERE job = :row;
+
+-- name: work_upload_allow
+UPDATE upload SET allowed = :allowed WHERE job = :row;
+
+-- name: work_upload_whole
+-- Nothing of it is to come before all of it has.
+UPDATE upload SET whole = 1 WHERE job = :row;
+
+-- name: work_upload_fault
+SELECT error_name, error FROM upload WHERE job = :row AND error IS NOT NULL;
+
+-- name: work_pieces
+SELECT seq, last, data FROM piece WHERE job = :row AND seq >= :seq ORDER BY seq;
+
+-- name: work_pieces_drop
+DELETE FROM piece WHERE job = :row AND seq < :seq;
+
+-- name: work_upload_drop
+DELETE FROM upload WHERE job = :row;
+
+-- name: work_recover_pieces
+-- Of jobs that are over by now: neither door nor scheduler was there to see it.
+DELETE FROM piece WHERE job IN (SELECT u.job FROM upload u CROSS JOIN job j ON j.id = u.job WHERE j.state = 'done');
+
+-- name: work_recover_uploads
+DELETE FROM upload WHERE job IN (SELECT u.job FROM upload u CROSS JOIN job j ON j.id = u.job WHERE j.state = 'done');
 
 -- name: work_log
 INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance, :at, :level, :source, :text);
