@@ -234,8 +234,11 @@ lighttpd_text(const struct serve *s, struct buf *b)
 	    (long long)c->port);
 	buf_str(b, "server.tag = \"at-rund\"\n"
 	    "# A chunk goes out when it comes in, and none is taken that the client has no room for.\n"
-	    "server.stream-response-body = 2\n"
-	    "fastcgi.server = ( \"\" => (( \"socket\" => ");
+	    "server.stream-response-body = 2\n");
+	if (c->web.stream_requests)
+		buf_str(b, "# web.stream_requests: bodies are passed on as they come, and none is taken that the handler has no room for.\n"
+		    "server.stream-request-body = 2\n");
+	buf_str(b, "fastcgi.server = ( \"\" => (( \"socket\" => ");
 	quoted(b, c->web.listen);
 	buf_str(b, ", \"check-local\" => \"disable\" )) )\n"
 	    "# Larger than limits.request and limits.header: the door refuses in its own words, with the limit's name.\n");

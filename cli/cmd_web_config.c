@@ -122,7 +122,7 @@ fill(const struct conf *c, const char *kind, const char *base, struct buf *out, 
 			{ "SOCKET", v.socket }, { "MODE", c->web.listen_mode }, { "SITE", v.site },
 			{ "LIBDIR", v.libdir }, { "HOME", v.home }, { "CONFIG", v.config },
 			{ "REQUEST", v.request }, { "REQUEST_KIB", v.request_kib }, { "REQUEST_BYTES", v.request_bytes },
-			{ "TIMEOUT", v.timeout }, { "WAIT_S", v.wait_s }, { NULL, NULL },
+			{ "STREAM", c->web.stream_requests ? "yes" : "" }, { "TIMEOUT", v.timeout }, { "WAIT_S", v.wait_s }, { NULL, NULL },
 		};
 
 		rc = template_load(name, vars, out, e);

@@ -207,6 +207,8 @@ static const struct key keys[] = {
 	TEXT("web", "status_page", T_BOOL, web.status_page, "yes", "the pages at / and /operator", NULL),
 	NUMBER("web", "body_timeout", T_DURATION, web.body_timeout, "30s", 1 * SECOND, HOUR,
 	    "how long a client may take to send a body", NULL),
+	TEXT("web", "stream_requests", T_BOOL, web.stream_requests, "no",
+	    "large request bodies reach their handlers while they come, also behind lighttpd and nginx", NULL),
 	TEXT("web", "lighttpd", T_PROGRAM, web.lighttpd, "lighttpd", "the program that serves port", NULL),
 
 	TEXT("atproto", "plc_url", T_URL, atproto.plc_url, "https://plc.directory", "PLC directory", NULL),

@@ -95,6 +95,7 @@ struct conf {
 		char *metrics;        /* off, loopback, on */
 		bool status_page;
 		int64_t body_timeout; /* 30s for a slow client's body */
+		bool stream_requests; /* no: the web server collects bodies where it can */
 		char *lighttpd;       /* program, "lighttpd" */
 	} web;
 
