@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fcgi/header.h"
+#include "fcgi/invoke.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "fcgi/waiter.h"
@@ -151,7 +152,10 @@ stream(struct call *c, struct front_view *v, int64_t deadline)
 			break;
 		}
 		if (sent == -1) {
-			left(c, v);
+			if (invoke_faulted(c, &e))
+				cut(c, e.text);
+			else
+				left(c, v);
 			break;
 		}
 		if (done) {
@@ -168,7 +172,10 @@ stream(struct call *c, struct front_view *v, int64_t deadline)
 			break;
 		}
 		if (!waiter_sleep(c->waiter, c->request, sent > 0 ? 250 : 500)) {
-			left(c, v);
+			if (invoke_faulted(c, &e))
+				cut(c, e.text);
+			else
+				left(c, v);
 			break;
 		}
 		if (waiter_until(c->waiter, NULL, &id, 0, true, true, anything, v, &e) != WAITED_ENOUGH) {
@@ -197,6 +204,12 @@ answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e
 	if (add_head(c, v, e) != 0)
 		return -1;
 	add_facts(c, v);
+	if (!invoke_hold(c, deadline)) {
+		left(c, v);
+		if (!invoke_faulted(c, e))
+			err_named(e, ERR_INPUT, "RequestTimeout", "the caller has gone");
+		return -1;
+	}
 	if (!v->streamed) {
 		c->reply.borrowed = v->body != NULL ? v->body : "";
 		c->reply.borrowed_bytes = v->body_bytes;

@@ -10,6 +10,7 @@
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "fcgi/token.h"
+#include "fcgi/upload.h"
 #include "fcgi/waiter.h"
 #include "fcgi/writer.h"
 #include "lib/callback.h"
@@ -37,6 +38,7 @@ struct invocation {
 	struct prefer prefer;
 	char key[HEADER_KEY_MAX + 1]; /* Idempotency-Key, "": none */
 	struct token token;
+	struct upload *upload;        /* NULL: the body was read before */
 	bool parked;                  /* something may have happened before anybody waits */
 };
 
@@ -48,6 +50,7 @@ invocation_clear(struct invocation *v)
 	buf_clear(&v->headers);
 	buf_clear(&v->body);
 	token_clear(&v->token);
+	upload_free(v->upload);
 }
 
 /* As the caller wrote it; an XRPC call is told the URL of the same call on /bundle, so that handlers see one shape. */
@@ -106,12 +109,12 @@ take_trace(struct call *c, struct invocation *v)
 }
 
 static int
-fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
+fill_job(struct call *c, struct invocation *v, bool has_body, bool whole, struct err *e)
 {
 	const struct conf *conf = c->door->conf;
 	struct front_job *j = &v->ticket.job;
 
-	header_request(c->request->env, has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers, &v->headers);
+	header_request(c->request->env, !whole ? c->request->length : has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers, &v->headers);
 	*j = (struct front_job){
 		/* What is called under a key is durable: whoever lost the connection asks again and must find it.  So is what
 		 * somebody else is told the end of. */
@@ -125,9 +128,12 @@ fill_job(struct call *c, struct invocation *v, bool has_body, struct err *e)
 		.path = v->target.rest,
 		.query = v->target.query,
 		.headers_json = v->headers.data,
-		.body = has_body ? v->body.data : NULL,
-		.body_bytes = v->body.len,
+		.body = has_body && whole ? v->body.data : NULL,
+		.body_bytes = whole ? v->body.len : 0,
 		.callback = c->request->callback,
+		.upload = !whole,
+		.upload_holds = c->request->holds,
+		.upload_bytes = c->request->length,
 		.client = c->request->peer,
 		.bell = waiter_bell(c->waiter, e),
 		.timeout_ms = conf->limits.timeout,
@@ -207,6 +213,8 @@ give_up(struct call *c, struct invocation *v, enum waited why, struct err *e)
 	view.id = v->ticket.job.id;
 	job_id_print(&view.id, c->job);
 	reply_header(&c->reply, "At-Run-Job", c->job);
+	if (upload_broken(v->upload, e))
+		return -1;
 	/* Under a key it goes on without this caller, who comes again for it or is told. */
 	if (v->key[0] != '\0')
 		return goes_on(e);
@@ -282,10 +290,17 @@ wait_for_answer(struct call *c, struct invocation *v, struct err *e)
 {
 	struct front_view view = { 0 };
 	int64_t patience = patience_of(v);
-	enum waited w = waiter_until(c->waiter, c->request, &v->ticket.job.id, v->deadline, false, v->parked,
-	    answered_or_accepted, &view, e);
+	enum waited w;
 	int rc;
 
+	do {
+		w = waiter_until(c->waiter, c->request, &v->ticket.job.id, v->deadline, false, v->parked, answered_or_accepted, &view,
+		    e);
+		if (!upload_was_whole(v->upload))
+			break;
+		v->deadline = clock_mono_ms() + c->door->conf->limits.timeout + GRACE_MS;
+		patience = patience_of(v);
+	} while (w == WAITED_TIME);
 	if (w != WAITED_ENOUGH)
 		rc = give_up(c, v, w, e);
 	else if (accepted(&view))
@@ -350,7 +365,21 @@ go_on(struct call *c, struct invocation *v, struct err *e)
 	if (v->ticket.job.met == MET_TWIN)
 		return wait_for_twin(c, v, e);
 	c->owner = !v->prefer.async;
+	if (v->ticket.job.upload)
+		v->upload = upload_new(c, &v->ticket.job.id, &v->body);
 	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
+}
+
+/* 1: the body is whole; 0: it is to come while the handler runs; -1.  What is accepted, or may be asked for again, is kept whole. */
+static int
+read_body(struct call *c, struct invocation *v, bool *has_body, struct err *e)
+{
+	size_t cap = (size_t)c->door->conf->limits.request;
+
+	if (!c->may_park && !v->prefer.async && v->key[0] == '\0' && c->request->callback == NULL &&
+	    request_may_stream(c->request, UPLOAD_LEAST))
+		return request_body_first(c->request, cap, UPLOAD_FIRST, &v->body, has_body, e);
+	return request_body(c->request, cap, &v->body, has_body, e) == 0 ? 1 : -1;
 }
 
 /* v->target is filled. */
@@ -361,21 +390,22 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	struct gauge *g = c->door->gauge;
 	struct store *s;
 	bool has_body = false;
+	int whole;
 
+	header_prefer(c->request->prefer, &v->prefer);
 	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0 || check_callback(c, e) != 0 ||
 	    token_read(&v->token, c->request, conf, e) != 0)
 		return -1;
 	if (strncmp(v->target.author, "did:", 4) != 0)
 		syntax_handle_lower(v->target.author);
 	if ((s = waiter_store(c->waiter, e)) == NULL || gauge_alive(g, s, e) != 0 ||
-	    request_body(c->request, (size_t)conf->limits.request, &v->body, &has_body, e) != 0 ||
+	    (whole = read_body(c, v, &has_body, e)) < 0 ||
 	    gauge_enter(g, s, v->target.author, v->target.bundle, e) != 0)
 		return -1;
 	if (v->token.any && (!c->may_park || c->alone))
 		writer_ahead(c->door->writer, v->token.text);
-	header_prefer(c->request->prefer, &v->prefer);
 	print_url(c, v, xrpc);
-	if (fill_job(c, v, has_body, e) != 0) {
+	if (fill_job(c, v, has_body, whole == 1, e) != 0) {
 		invoke_stored(c);
 		return -1;
 	}
@@ -499,6 +529,23 @@ int
 invoke_wait(struct call *c, struct err *e)
 {
 	return go_on(c, c->invocation, e);
+}
+
+bool
+invoke_hold(struct call *c, int64_t deadline)
+{
+	const struct upload *u = c->invocation != NULL ? c->invocation->upload : NULL;
+
+	while (c->request->holds && upload_comes(u) && clock_mono_ms() < deadline)
+		if (!waiter_sleep(c->waiter, c->request, 250))
+			return false;
+	return true;
+}
+
+bool
+invoke_faulted(const struct call *c, struct err *e)
+{
+	return c->invocation != NULL && upload_broken(c->invocation->upload, e);
 }
 
 void

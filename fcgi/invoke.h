@@ -28,6 +28,11 @@ bool invoke_hear(struct call *c, const struct news *n, int *rc, struct err *e);
 bool invoke_due(struct call *c);
 /* Waits and answers, in a thread of its own and with that thread's c->waiter. */
 int invoke_wait(struct call *c, struct err *e);
+/* Waits for the end of a body that comes meanwhile, where the web server would not take both at a time.  False: the caller has
+ * gone. */
+bool invoke_hold(struct call *c, int64_t deadline);
+/* The body that came meanwhile was not one: *e says why, and the job ends. */
+bool invoke_faulted(const struct call *c, struct err *e);
 /* Frees what the handler has left in c->invocation. */
 void invoke_forget(struct call *c);
 

@@ -220,7 +220,8 @@ reply_outcome(enum job_outcome outcome, const char *kind, const char *name, cons
 	bool has_text = text != NULL && text[0] != '\0';
 	bool has_name = name != NULL && name[0] != '\0';
 
-	if (outcome == OUTCOME_REFUSED) {
+	/* It was its request that ended it, in the middle. */
+	if (outcome == OUTCOME_REFUSED || (outcome == OUTCOME_CANCELLED && kind != NULL && strcmp(kind, "input") == 0)) {
 		err_named(e, kind_of(kind), has_name ? name : "", "%s", has_text ? text : outcomes[outcome].text);
 		return;
 	}

@@ -37,7 +37,12 @@
 
 #define RECORD_ABORT_REQUEST 2
 #define RECORD_STDIN         5
+#define RECORD_HEAD          8
 #define ROLE_RESPONDER 1
+
+#define BREAK_MS     10            /* a body of unknown length that does not come for so long comes in pieces */
+#define FEED_LOOK_MS 50
+#define FED_PIECE    (16 * 1024)   /* fits whenever the socket says that it has room */
 
 struct wire {
 	FCGX_Request *fcgi;  /* libfcgi serves it */
@@ -51,6 +56,7 @@ struct wire {
 	size_t got;   /* plain CGI: bytes of the body that were read */
 	struct buf out; /* whole: records to be sent */
 	bool ended;     /* whole: the answer's end is among what was sent */
+	struct feed *feed; /* takes the body meanwhile; NULL: it was read before */
 };
 
 /* Answers larger than this, and streams, may have to wait for a slow reader. */
@@ -123,6 +129,10 @@ fill_one(struct request *r, const char *s, size_t n)
 			r->chunked = true;
 	} else if (strncmp(s, "HTTP_TRANSFER_ENCODING=", 23) == 0) {
 		r->chunked = true;
+	} else if (strncmp(s, "SERVER_SOFTWARE=nginx/", 22) == 0 || strncmp(s, "SERVER_SOFTWARE=Caddy/", 22) == 0) {
+		/* nginx sends no more of a body once it has sent the answer's head (ngx_http_upstream_send_request_handler); Caddy
+		 * reads no answer before it has sent the whole body. */
+		r->holds = true;
 	} else if (strcmp(s, "HTTPS=on") == 0) {
 		r->scheme = "https";
 	}
@@ -501,7 +511,155 @@ request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, str
 	return 0;
 }
 
+/* --- a body bit by bit --- */
+
+/*
+ * libfcgi does not say whether it holds bytes back that it has read but not handed on, and to ask it for them may wait for
+ * others.  Its own struct has begun like this since 1996; where it looks otherwise no body is taken bit by bit.
+ */
+struct held_back {
+	const unsigned char *buff;
+	int bufflen;
+	const unsigned char *mbuff, *stop;
+};
+
+/* Bytes that it holds back; -1: that is not known. */
+static long
+held_back(const FCGX_Stream *in)
+{
+	const struct held_back *h = in->data;
+
+	if (h == NULL || h->buff == NULL || h->bufflen < 64 || h->bufflen > 1 << 20 || in->rdNext < h->buff || in->stop < in->rdNext ||
+	    h->stop < in->stop || h->stop > h->buff + h->bufflen)
+		return -1;
+	return h->stop - in->stop;
+}
+
+static int
+input_fd(const struct request *r)
+{
+	return r->wire->fcgi != NULL ? r->wire->fcgi->ipcFd : STDIN_FILENO;
+}
+
+bool
+request_has_more(const struct request *r)
+{
+	struct pollfd p = { input_fd(r), POLLIN, 0 };
+	const FCGX_Stream *in;
+
+	if (r->wire->drained)
+		return false;
+	if (r->wire->fcgi != NULL) {
+		in = r->wire->fcgi->in;
+		/* With the head of a record comes its content. */
+		if (in->rdNext < in->stop || in->isClosed || held_back(in) >= RECORD_HEAD)
+			return true;
+	}
+	return poll(&p, 1, 0) > 0;
+}
+
+bool
+request_may_stream(const struct request *r, size_t bytes)
+{
+	if (r->wire->whole != NULL || (r->wire->fcgi != NULL && held_back(r->wire->fcgi->in) < 0))
+		return false;
+	return r->length > (int64_t)bytes || (r->length < 0 && r->chunked);
+}
+
+/* All of it has come: is it as long as it was said to be? */
+static int
+check_length(struct request *r, size_t total, struct err *e)
+{
+	r->wire->drained = true;
+	if (r->length >= 0 && (int64_t)total != r->length)
+		return err_set(e, ERR_INPUT, "the request body has %zu bytes, but Content-Length says %lld", total,
+		    (long long)r->length);
+	return 1;
+}
+
+int
+request_body_more(struct request *r, size_t cap, size_t total, size_t max, struct buf *out, struct err *e)
+{
+	size_t was = out->len, room;
+
+	while ((room = max - (out->len - was)) > 0 && request_has_more(r)) {
+		size_t some = room < 65536 ? room : 65536, got = total + out->len - was;
+		char *to = buf_room(out, some);
+		ssize_t n = r->wire->fcgi != NULL ? read_fcgi(r->wire->fcgi, to, some) : read_cgi(r, to, some, 0);
+
+		if (n == 0)
+			return check_length(r, got, e);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(e, ERR_INPUT, "the request body broke off after %zu bytes", got);
+		out->len += (size_t)n;
+		if (got + (size_t)n > cap)
+			return too_large(cap, e);
+		/* More than was announced would be the next request of somebody else. */
+		if (r->length >= 0 && (int64_t)(got + (size_t)n) > r->length)
+			return check_length(r, got + (size_t)n, e);
+	}
+	return 0;
+}
+
+int
+request_body_first(struct request *r, size_t cap, size_t bytes, struct buf *out, bool *has_body, struct err *e)
+{
+	int rc;
+
+	*has_body = true;
+	if (r->length >= 0)
+		return r->length > (int64_t)cap ? too_large(cap, e) : 0;
+	do {
+		struct pollfd p = { input_fd(r), POLLIN, 0 };
+
+		rc = request_body_more(r, cap, out->len, bytes - out->len, out, e);
+		if (rc == 0 && !request_has_more(r) && poll(&p, 1, BREAK_MS) == 0)
+			break;
+	} while (rc == 0 && out->len < bytes);
+	*has_body = rc != 1 || out->len > 0;
+	return rc;
+}
+
+void
+request_feed(struct request *r, struct feed *f)
+{
+	r->wire->feed = f;
+}
+
+struct feed *
+request_fed(const struct request *r)
+{
+	return r->wire->feed;
+}
+
 /* --- answer --- */
+
+/* While the body comes nobody may be kept waiting for ever by the other: the web server that does not read an answer before it has
+ * sent its request, we who do not take it before we have sent our answer. */
+static void
+feed_until_room(struct wire *w)
+{
+	struct pollfd p = { w->fcgi->ipcFd, 0, 0 };
+	struct timeval most = { 0, 0 };
+	socklen_t n = sizeof most;
+	int64_t until;
+
+	getsockopt(p.fd, SOL_SOCKET, SO_SNDTIMEO, &most, &n);
+	until = clock_mono_ms() + (most.tv_sec > 0 ? most.tv_sec * 1000 : 60000);
+	for (;;) {
+		p.events = (short)(POLLOUT | (w->feed->hungry ? POLLIN : 0));
+		if (poll(&p, 1, FEED_LOOK_MS) < 0 && errno != EINTR)
+			break;
+		if (p.revents & (POLLOUT | POLLERR | POLLHUP))
+			return;
+		w->feed->fn(w->feed, true);
+		if (w->feed->broken || clock_mono_ms() > until)
+			break;
+	}
+	w->broken = true;
+}
 
 static int
 put_fcgi(struct wire *w, const char *p, size_t n)
@@ -562,8 +720,17 @@ put(struct wire *w, const char *p, size_t n)
 {
 	int (*how)(struct wire *, const char *, size_t) = w->whole != NULL ? put_whole : put_fcgi;
 
-	if (!w->broken && n > 0 && (is_cgi(w) ? write_all(w->fd, p, n) : how(w, p, n)) != 0)
-		w->broken = true;
+	while (n > 0 && !w->broken) {
+		bool fed = w->feed != NULL && !w->drained && w->fcgi != NULL;
+		size_t piece = fed && n > FED_PIECE ? FED_PIECE : n;
+
+		if (fed)
+			feed_until_room(w);
+		if (!w->broken && (is_cgi(w) ? write_all(w->fd, p, piece) : how(w, p, piece)) != 0)
+			w->broken = true;
+		p += piece;
+		n -= piece;
+	}
 	return w->broken ? -1 : 0;
 }
 
@@ -641,10 +808,14 @@ void
 request_watch(const struct request *r, struct pollfd *p)
 {
 	const struct wire *w = r->wire;
+	bool fed = w->feed != NULL && !w->drained;
 
 	p->fd = w->fd;
-	p->events = (short)((w->watch_in ? POLLIN : 0) | (w->watch_rdhup ? POLLRDHUP : 0));
+	p->events = (short)(((fed ? w->feed->hungry : w->watch_in) ? POLLIN : 0) | (w->watch_rdhup ? POLLRDHUP : 0));
 	p->revents = 0;
+	/* A pipe whose body has ended hangs up, and goes on saying so. */
+	if (fed && is_cgi(w))
+		p->fd = w->feed->hungry ? STDIN_FILENO : -1;
 }
 
 bool
@@ -653,6 +824,8 @@ request_gone(struct request *r, short revents)
 	struct wire *w = r->wire;
 	unsigned char head[8];
 
+	if (is_cgi(w) && w->feed != NULL && !w->drained)
+		return w->broken; /* it is the body that was looked at */
 	if (revents & (POLLERR | POLLNVAL))
 		return true;
 	/* A unix socket hangs up when the peer closed; half a close is only the end of its request. */
@@ -663,7 +836,7 @@ request_gone(struct request *r, short revents)
 			return true;
 		w->watch_rdhup = w->watch_in = false;
 	}
-	if ((revents & POLLIN) && !is_cgi(w) && w->watch_in) {
+	if ((revents & POLLIN) && !is_cgi(w) && w->watch_in && (w->feed == NULL || w->drained)) {
 		/* Only an abort is of interest; anything else (the next request of a kept connection) waits. */
 		w->watch_in = false;
 		if (recv(w->fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT) == 8 && head[0] == 1 &&

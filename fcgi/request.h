@@ -27,6 +27,7 @@ struct request {
 	const char *idempotency_key, *authorization, *traceparent, *callback; /* NULL when not sent */
 	int64_t length;                   /* CONTENT_LENGTH, -1: not said; a hint only */
 	bool chunked;                     /* a body of unknown length was announced */
+	bool holds;                       /* this web server takes no answer before it has sent all of the body */
 	char *const *env;                 /* "NAME=value", ends with NULL */
 	size_t env_count, env_bytes;      /* all parameters */
 	size_t header_count, header_bytes; /* those that are HTTP headers */
@@ -65,6 +66,29 @@ int request_cgi(const struct conf *conf, request_fn *fn, void *arg);
  * PayloadTooLarge over cap, RequestTimeout for a slow client, InvalidRequest when it is shorter than it was said to be.
  */
 int request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, struct err *e);
+
+/*
+ * A body that may be taken bit by bit, while the request is answered.  request_may_stream: it can be, and is larger than bytes or of
+ * unknown length; the latter is first read as long as it comes without a break, up to bytes, and then may be whole after all.
+ */
+bool request_may_stream(const struct request *r, size_t bytes);
+/* 1: the body is whole; 0: there is more of it; -1 as request_body. */
+int request_body_first(struct request *r, size_t cap, size_t bytes, struct buf *out, bool *has_body, struct err *e);
+/* Is there something of it to be read without waiting, or its end? */
+bool request_has_more(const struct request *r);
+/* Appends what there is, max bytes of it at most.  total: of the body before these.  As request_body_first. */
+int request_body_more(struct request *r, size_t cap, size_t total, size_t max, struct buf *out, struct err *e);
+
+/*
+ * Who takes the body while the request is answered.  Whenever somebody waits for this request, and between two pieces of an answer,
+ * fn is called: rang says that the bell has.  hungry: it would take more of the body.  broken: the request is given up.
+ */
+struct feed {
+	void (*fn)(struct feed *f, bool rang);
+	bool hungry, broken;
+};
+void request_feed(struct request *r, struct feed *f);
+struct feed *request_fed(const struct request *r); /* NULL: there is none */
 
 /* Sends head and body.  -1: the caller has gone, which is nobody's fault. */
 int request_send(struct request *r, const struct reply *reply);

@@ -106,16 +106,24 @@ static bool
 sleep_on(struct waiter *w, struct request *r, int64_t ms, bool *rang, const char *nonce, struct news *news, bool *told)
 {
 	struct pollfd p[2] = { { w->bell, POLLIN, 0 }, { -1, 0, 0 } };
+	struct feed *feed = r != NULL ? request_fed(r) : NULL;
 	int n;
 
 	if (r != NULL)
 		request_watch(r, &p[1]);
+	if (feed != NULL && feed->hungry && request_has_more(r))
+		ms = 0;
 	n = poll(p, 2, ms < 0 ? 0 : ms > LOOK_MAX_MS ? LOOK_MAX_MS : (int)ms);
 	*rang = n > 0 && p[0].revents != 0;
 	if (*rang && nonce == NULL)
 		bell_hear(w->bell); /* what was heard before stays as it is */
 	else if (*rang && hear(w, nonce, news))
 		*told = true;
+	if (feed != NULL) {
+		feed->fn(feed, *rang);
+		if (feed->broken)
+			return false;
+	}
 	return r == NULL || n <= 0 || p[1].revents == 0 || !request_gone(r, p[1].revents);
 }
 

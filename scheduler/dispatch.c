@@ -52,6 +52,7 @@
 #include "scheduler/fetch.h"
 #include "scheduler/flow.h"
 #include "scheduler/graph.h"
+#include "scheduler/inflow.h"
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
 #include "scheduler/orders.h"
@@ -178,6 +179,8 @@ dispatch_turn(void *arg)
 		pool_sync(&shop.pool.item[i]);
 	take_orders();
 	flow_look();
+	intake_bodies();
+	inflow_look();
 	intake_refill();
 	more = intake_new() || shop.orders;
 	place_turn();
@@ -191,9 +194,12 @@ dispatch_turn(void *arg)
 		if (shop.turn.calls_back)
 			callbacks_soon();
 		turn_reset(&shop.turn);
-		checkpoint_turn(shop.checkpoint, shop.s.store);
 		callers_turn();
+		shop.wrote = true;
 	}
+	if (shop.wrote)
+		checkpoint_turn(shop.checkpoint, shop.s.store);
+	shop.wrote = false;
 	flush_instances();
 	bury();
 	if (shop.draining && shop.running.n == 0 && !any_resting())
@@ -267,7 +273,7 @@ on_tick(void *arg)
 {
 	(void)arg;
 	shop.ticks++;
-	shop.look = shop.orders = shop.new_blanks = shop.rung = true;
+	shop.look = shop.orders = shop.new_blanks = shop.rung = shop.knocked = true;
 	report_tick();
 	if (shop.ticks % BEAT_TICKS == 0) {
 		survey();
@@ -323,7 +329,7 @@ on_bell(void *arg, uint32_t ev)
 		bare = !(intake_slips(heard, (size_t)n) || heard_ahead(heard, (size_t)n)) || bare;
 	if (!bare)
 		return;
-	shop.look = shop.rung = true;
+	shop.look = shop.rung = shop.knocked = true;
 	if (loop_now_ms() - shop.orders_at_ms >= ORDERS_MS)
 		shop.orders = true;
 	else if (shop.late_orders.at == 0)
@@ -357,6 +363,8 @@ dispatch_cancel(int64_t row)
 	size_t i;
 
 	if (j != NULL) {
+		if (inflow_fault(j, &e))
+			turn_job_end(j, OUTCOME_CANCELLED, &e);
 		j->w.cancel = true;
 		shop_cancelled(j);
 		shop_drop(j);
@@ -365,7 +373,8 @@ dispatch_cancel(int64_t row)
 	for (i = 0; i < shop.running.n; i++) {
 		if (shop.running.item[i]->w.id.row != row)
 			continue;
-		err_named(&e, ERR_DENIED, "JobCancelled", "the job was cancelled while it ran");
+		if (!inflow_fault(shop.running.item[i], &e))
+			err_named(&e, ERR_DENIED, "JobCancelled", "the job was cancelled while it ran");
 		events_stop(shop.running.item[i], OUTCOME_CANCELLED, &e, CANCEL_GRACE_MS);
 		return "cancelled while it ran";
 	}

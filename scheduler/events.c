@@ -17,6 +17,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
 #include "scheduler/exits.h"
+#include "scheduler/inflow.h"
 #include "scheduler/instance.h"
 #include "scheduler/meter.h"
 #include "scheduler/place.h"
@@ -212,6 +213,13 @@ on_freed(struct instance *i)
 	(void)i; /* the end of the turn sees the free place */
 }
 
+static void
+on_more(struct instance *i, struct job *j)
+{
+	(void)i;
+	inflow_more(j);
+}
+
 static enum ration_said
 ask_ration(const struct instance *i, size_t n)
 {
@@ -320,6 +328,7 @@ const struct instance_events events = {
 	.head = on_head,
 	.body = on_body,
 	.finished = on_finished,
+	.more = on_more,
 	.failed = on_failed,
 	.bad = on_bad,
 	.freed = on_freed,

@@ -18,7 +18,8 @@ give(struct job *j)
 
 	if (j->instance == NULL)
 		return true; /* its call is over, and its end waits for a signature (receipts.c) */
-	if (j->w.mode == JOB_SYNC && work_unread(shop.s.store, j->w.id.row, &unread, &e) != 0) {
+	/* Its reader begins to read when it has written: until then the answer is kept like one that nobody waits for. */
+	if (j->w.mode == JOB_SYNC && (!j->w.upload_holds || j->up_ended) && work_unread(shop.s.store, j->w.id.row, &unread, &e) != 0) {
 		log_warn("look at a stream", "why=%s", log_q(e.text));
 		return false;
 	}

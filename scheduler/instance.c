@@ -47,6 +47,7 @@ struct call {
 	uint32_t number;  /* 0: the place is free */
 	bool head, rests, late;
 	int64_t received, allowed; /* bytes of the answer */
+	int64_t room;     /* for bytes of the request's body */
 	struct instance_rest rest;
 	char why[160];    /* of the kill when the grace has passed */
 	struct loop_timer grace;
@@ -445,10 +446,18 @@ got_done(struct instance *i, const struct frame *f)
 static void
 got_more(struct instance *i, const struct frame *f)
 {
+	struct call *c = call_find(i, f->call);
 	int64_t n = frame_number(f);
 
-	if (f->call == 0 || f->call > i->last_number || n < 0 || n > FRAME_WINDOW)
+	if (f->call == 0 || f->call > i->last_number || n < 0 || n > FRAME_WINDOW) {
 		protocol_error(i, "MORE out of turn");
+		return;
+	}
+	if (c == NULL || c->job == NULL)
+		return;
+	/* Whatever it says it took, more than a window is never under way. */
+	c->room = c->room + n < FRAME_WINDOW ? c->room + n : FRAME_WINDOW;
+	on->more(i, c->job);
 }
 
 static void
@@ -922,7 +931,7 @@ instance_call(struct instance *i, struct job *j)
 	c->job = j;
 	c->head = c->rests = c->late = false;
 	c->received = 0;
-	c->allowed = FRAME_WINDOW;
+	c->allowed = c->room = FRAME_WINDOW;
 	c->rest = (struct instance_rest){ 0 };
 	if (i->busy++ == 0)
 		account_busy(i->account, true);
@@ -933,9 +942,48 @@ instance_call(struct instance *i, struct job *j)
 	j->call = c->number;
 	buf_reset(&b);
 	say_call(&b, j);
-	frame_add(&i->out, FRAME_CALL, j->w.body_bytes == 0, c->number, b.data, b.len);
+	frame_add(&i->out, FRAME_CALL, j->w.body_bytes == 0 && !j->w.upload, c->number, b.data, b.len);
 	if (j->w.body_bytes > 0)
 		frame_add_body(&i->out, FRAME_DATA, c->number, j->w.body, j->w.body_bytes);
+}
+
+static struct call *
+call_of(const struct instance *i, const struct job *j)
+{
+	int k;
+
+	for (k = 0; k < i->places; k++)
+		if (i->call[k].number != 0 && i->call[k].job == j)
+			return &i->call[k];
+	return NULL;
+}
+
+size_t
+instance_room(const struct instance *i, const struct job *j)
+{
+	const struct call *c = call_of(i, j);
+
+	return c != NULL && c->room > 0 ? (size_t)c->room : 0;
+}
+
+void
+instance_data(struct instance *i, const struct job *j, const void *p, size_t n, bool last)
+{
+	struct call *c = call_of(i, j);
+	const char *at = p;
+
+	if (c == NULL)
+		return;
+	assert((int64_t)n <= c->room);
+	c->room -= (int64_t)n;
+	/* Its end may never be reached while there is always more. */
+	if (i->out_at > i->out.len / 2) {
+		buf_drop(&i->out, i->out_at);
+		i->out_at = 0;
+	}
+	for (; n > FRAME_MAX; at += FRAME_MAX, n -= FRAME_MAX)
+		frame_add(&i->out, FRAME_DATA, false, c->number, at, FRAME_MAX);
+	frame_add(&i->out, FRAME_DATA, last, c->number, at, n);
 }
 
 static void

@@ -50,6 +50,7 @@ struct instance_events {
 	void (*head)(struct instance *i, struct job *j, int status, char *headers_json /* taken over */);
 	void (*body)(struct instance *i, struct job *j, const char *p, size_t n);
 	void (*finished)(struct instance *i, struct job *j);       /* its LAST came */
+	void (*more)(struct instance *i, struct job *j);           /* there is room for more of its request */
 	void (*failed)(struct instance *i, struct job *j, const struct err *why); /* it threw */
 	void (*bad)(struct instance *i, struct job *j, const struct err *why);    /* an answer that is none */
 	void (*freed)(struct instance *i); /* a call that nobody waited for any more has ended */
@@ -80,8 +81,13 @@ const char *instance_sealed_cid(const struct instance *i);
 int instance_load(struct instance *i, struct code *code, struct err *e);
 /* The egress process knows what its bundle may reach: what was queued may go out. */
 void instance_told(struct instance *i);
-/* Queues CALL and the body for a free place; the job's request may be dropped afterwards. */
+/* Queues CALL and the body for a free place; the job's request may be dropped afterwards.  A body that is still to come (w.upload)
+ * follows by instance_data. */
 void instance_call(struct instance *i, struct job *j);
+/* How much of the request's body may be queued for it at the moment. */
+size_t instance_room(const struct instance *i, const struct job *j);
+/* Queues some of it, not more than there is room for; last: nothing follows. */
+void instance_data(struct instance *i, const struct job *j, const void *p, size_t n, bool last);
 /* Nobody waits for this call any more: CANCEL goes out, and an executor that has not ended it after grace_ms is killed. */
 void instance_abandon(struct instance *i, struct job *j, int64_t grace_ms, const char *why);
 /* The answer of this job may grow to so many bytes in all. */

@@ -22,6 +22,7 @@
 #include "scheduler/fetch.h"
 #include "scheduler/fetcher.h"
 #include "scheduler/graph.h"
+#include "scheduler/inflow.h"
 #include "scheduler/meter.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
@@ -34,6 +35,7 @@
 #include "scheduler/vault.h"
 
 #define HELD_MAX  1024
+#define BODY_BYTES_PER_MS 16 /* as fcgi/request.c has it */
 #define SLIPS_MAX 256  /* in one turn; the rest is read from the ledger */
 
 static void
@@ -70,10 +72,10 @@ is_his(const struct job *j)
 static int
 request_fits(const struct job *j, struct err *e)
 {
-	int64_t own = j->code->bundle->limits.request_bytes;
+	int64_t own = j->code->bundle->limits.request_bytes, bytes = j->w.upload ? j->w.upload_bytes : (int64_t)j->w.body_bytes;
 	char limit[96];
 
-	if (own == 0 || (int64_t)j->w.body_bytes <= own)
+	if (own == 0 || bytes <= own)
 		return 0;
 	collect_limit_bytes("the bundle's limits.requestBytes", own, limit, sizeof limit);
 	return err_named(e, ERR_INPUT, "PayloadTooLarge", "the request body is larger than %s", limit);
@@ -132,6 +134,19 @@ is_let_in(struct job *j, const char *author)
 	return false;
 }
 
+/* What may be started again, or is accepted, needs its body at hand: the door sends it all before anything else is done.  That
+ * takes its own time, which the door watches over (web.body_timeout, and so much for each byte); the job's begins after it. */
+static void
+hold_for_body(struct job *j)
+{
+	int64_t bytes = j->w.upload_bytes >= 0 ? j->w.upload_bytes : shop.conf->limits.request;
+
+	j->deadline_ms = clock_mono_ms() + 2 * shop.conf->web.body_timeout + bytes / BODY_BYTES_PER_MS;
+	shop.bodies++;
+	hold(j, WANTS_BODY, NULL);
+	inflow_whole(j);
+}
+
 /* The bundle is known and proven: the rest of admission. */
 static void
 take_code(struct job *j, struct code *code)
@@ -147,6 +162,8 @@ take_code(struct job *j, struct code *code)
 	}
 	if (shop_late(j))
 		shop_drop(j);
+	else if (j->w.upload && (j->idempotent || j->w.mode == JOB_ASYNC))
+		hold_for_body(j);
 	else if (code->broken_until_ms > loop_now_ms())
 		fail_broken(j);
 	else if (quota_enter(j, &e) != 0)
@@ -236,6 +253,45 @@ intake_graph(void)
 	while ((j = next_of(&list)) != NULL) {
 		let_go(j, true);
 		go_on(j);
+	}
+}
+
+/* The body is there: the job goes on as if it had just come. */
+static void
+take_body(struct job *j, struct work_job *w)
+{
+	struct code *code = j->code;
+
+	j->code = NULL;
+	j->w.upload = false;
+	j->w.body = w->body;
+	j->w.body_bytes = w->body_bytes;
+	j->w.created_mono = clock_mono_ms();
+	w->body = NULL;
+	take_code(j, code);
+	code_unref(code);
+}
+
+void
+intake_bodies(void)
+{
+	struct job *list = NULL, *j;
+
+	if (shop.bodies == 0 || !shop.knocked)
+		return;
+	shop.bodies = 0;
+	list = held_for(WANTS_BODY, is_anybody, NULL);
+	while ((j = next_of(&list)) != NULL) {
+		struct work_job w = { 0 };
+		struct err e = ERR_INIT;
+
+		if (work_job_load(shop.s.store, j->w.id.row, &w, &e) == 0 && w.state == JOB_QUEUED && !w.upload) {
+			take_body(j, &w);
+		} else {
+			shop.bodies++;
+			hold(j, WANTS_BODY, NULL);
+		}
+		work_job_clear(&w);
 	}
 }
 

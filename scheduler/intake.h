@@ -30,5 +30,7 @@ void intake_graph(void);
 struct job *intake_held(int64_t row);
 /* Takes a job that has not started out of wherever it waits in memory, NULL: there is none. */
 struct job *intake_take(int64_t row);
+/* Somebody rang: bodies that are wanted whole may be there. */
+void intake_bodies(void);
 
 #endif

@@ -20,7 +20,7 @@
 
 struct receipt_draft {
 	struct receipt r;
-	struct cid_hash response;
+	struct cid_hash request, response;
 	bool pending;
 	char *text;
 };
@@ -54,11 +54,29 @@ receipts_begin(struct job *j)
 	d = j->receipt = mem_alloc(sizeof *d);
 	cid_of_bytes(&c, CID_RAW, j->w.body_bytes > 0 ? j->w.body : "", j->w.body_bytes);
 	cid_print(&c, text);
+	cid_hash_init(&d->request);
 	d->r = (struct receipt){ .runner = mem_str(shop.conf->did), .job = mem_fmt("%lld", (long long)j->w.id.row),
 		.bundle = mem_fmt("at://%s/%s/%s", j->code->did, shop.conf->atproto.collection, j->code->name),
 		.cid = mem_str(j->code->cid), .caller = mem_str(j->w.caller), .method = mem_str(j->w.method),
-		.target = mem_str(target_of(j->w.url)), .request = mem_str(text), .created_at = j->w.created_at };
+		.target = mem_str(target_of(j->w.url)), .request = j->w.upload ? NULL : mem_str(text), .created_at = j->w.created_at };
 	cid_hash_init(&d->response);
+}
+
+void
+receipts_request(struct job *j, const void *p, size_t n, bool last)
+{
+	struct receipt_draft *d = j->receipt;
+	char text[CID_TEXT + 1];
+	struct cid c;
+
+	if (d == NULL || d->r.request != NULL)
+		return;
+	cid_hash_update(&d->request, p, n);
+	if (!last)
+		return;
+	cid_hash_final(&d->request, CID_RAW, &c);
+	cid_print(&c, text);
+	d->r.request = mem_str(text);
 }
 
 /* Whoever asked with HEAD gets no body, whatever the handler says. */
@@ -77,7 +95,7 @@ receipts_end(struct job *j)
 	char text[CID_TEXT + 1];
 	struct cid c;
 
-	if (d == NULL || !j->has_head)
+	if (d == NULL || !j->has_head || d->r.request == NULL)
 		return false;
 	cid_hash_final(&d->response, CID_RAW, &c);
 	cid_print(&c, text);

@@ -20,6 +20,7 @@
 #include "scheduler/durable.h"
 #include "scheduler/events.h"
 #include "scheduler/flow.h"
+#include "scheduler/inflow.h"
 #include "scheduler/instance.h"
 #include "scheduler/quota.h"
 #include "scheduler/receipts.h"
@@ -123,6 +124,15 @@ tell(const char *name, const struct news *n)
 	buf_reset(&t->news);
 	if (!news_print(&t->news, n))
 		news_print(&t->news, &look);
+}
+
+void
+settle_tell(const struct job *j)
+{
+	struct news n = { .kind = NEWS_LOOK, .id = j->w.id };
+
+	tell(j->w.bell, &n);
+	settle_bells();
 }
 
 /* A whole small answer goes along with the bell; anything else is looked up. */
@@ -300,6 +310,7 @@ after_start(struct job *j)
 		wait_ended(&shop.wait, j);
 		log_end(j);
 		quota_leave(j);
+		inflow_end(j);
 		turn_job_free(j);
 		return;
 	}
@@ -317,6 +328,7 @@ after_start(struct job *j)
 	if (j->light && shop.record.at == 0)
 		loop_after(&shop.record, RECORD_MS, on_record, NULL);
 	receipts_begin(j);
+	inflow_begin(j);
 	forget_request(j);
 	instance_flush(j->instance);
 	log_debug("job started", "job=%s instance=%lld%s", id_of(j), (long long)instance_ledger_id(j->instance), turn_job_trace(j));
@@ -346,6 +358,7 @@ after_touch(struct job *j)
 		log_end(j);
 		running_remove(j);
 		quota_leave(j);
+		inflow_end(j);
 		turn_job_free(j);
 		return;
 	}
@@ -387,6 +400,7 @@ settle_commit(void)
 		tell_change(t->drops.item[i]);
 		log_end(t->drops.item[i]);
 		quota_leave(t->drops.item[i]);
+		inflow_end(t->drops.item[i]);
 		turn_job_free(t->drops.item[i]);
 	}
 	settle_bells();

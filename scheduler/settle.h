@@ -4,6 +4,8 @@
 #ifndef SCHEDULER_SETTLE_H
 #define SCHEDULER_SETTLE_H
 
+struct job;
+
 /* Before the commit: calls that leave no trace in the ledger yet go out, so that instances work while it is written. */
 void settle_light(void);
 /* First: admits may share jobs with drops and voided starts, which settle_commit frees. */
@@ -12,6 +14,8 @@ void settle_admits(void);
 void settle_commit(void);
 /* Tells those whose acceptance has become durable. */
 void settle_durable(void);
+/* Its door is to look. */
+void settle_tell(const struct job *j);
 /* Tells the doors what has gathered for them. */
 void settle_bells(void);
 

@@ -8,6 +8,7 @@
  *     place.c      jobs meet instances; instances are started and retired
  *     events.c     what instances do
  *     retry.c      attempts that came to a bad end, and the next ones
+ *     inflow.c     request bodies that come meanwhile
  *     vault.c      secrets: keys, boxes, and who holds what was in them
  *     settle.c     after the commit: frames leave, bells ring, ended jobs go
  */
@@ -72,6 +73,10 @@ struct shop {
 	int64_t boot_row;              /* jobs from here on were made in this boot of the machine */
 	int64_t ticks, orders_at_ms;
 	int ringer, bell;
+	bool knocked;       /* somebody rang, or a second has passed: pieces of requests may have come */
+	size_t bodies;      /* held jobs that want theirs whole; at least so many */
+	bool wrote;         /* into the ledger, beside the turn's own transaction */
+	size_t uploads;     /* running jobs whose request's body has not ended */
 	bool thirsty, rung; /* a stream waits for its reader; somebody rang, or a second has passed */
 	bool look, rescan, orders, draining, new_blanks;
 	bool told_all;                 /* at the end, to the telemetry role */

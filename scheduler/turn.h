@@ -39,7 +39,7 @@ struct job {
 	int64_t most, bundle_most; /* of its endpoint and of its bundle side by side; 0: any number */
 
 	/* held until the fetcher has answered */
-	enum job_wants { WANTS_CODE, WANTS_PERSON, WANTS_GRAPH } wants;
+	enum job_wants { WANTS_CODE, WANTS_PERSON, WANTS_GRAPH, WANTS_BODY } wants;
 	const char *wants_of;  /* of a person: the name, borrowed from w */
 	bool unproven;         /* w.caller is what a token says, and no more */
 	bool renewed;          /* its issuer's key was read anew for it */
@@ -69,6 +69,9 @@ struct job {
 	int64_t seq, received, logged;
 	int64_t allowed; /* bytes of the answer that the executor may send in all */
 	bool thirsty;    /* it waits for its reader */
+	/* the request's body, when it comes meanwhile (inflow.c) */
+	int64_t up_seq, up_taken;
+	bool up_told, up_ended; /* that it may come; that it has */
 	bool log_cut;
 	struct receipt_draft *receipt; /* NULL: nobody asked for one */
 

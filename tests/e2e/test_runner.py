@@ -171,6 +171,19 @@ def signed():
     same(call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, a.header('at-run-job'))).json['receipt'], receipt)
 
 
+def streamed_request():
+    """The request's hash is over all of its body, also when that came in pieces; who answers before its end has no receipt."""
+    body = ('grüße ' * 400000).encode()
+    a = ask('echo', 'POST', body)
+    same((a.status, len(a.body)), (201, len(body)), a)
+    job = a.header('at-run-job')
+    same(runner.sql('SELECT body FROM request WHERE job = ?', int(job.split('-')[0])), [(None,)])
+    c = claims(call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, job)).json['receipt'])
+    same((c['request'], c['response']), (cid_raw(body), cid_raw(body)))
+    a = ask('nothing', 'POST', body)
+    same((a.status, a.header('at-run-receipt')), (204, None), a)
+
+
 def other_ways():
     """By XRPC the receipt is for the same call on /bundle; HEAD has no body to speak of."""
     a = call('%s/xrpc/dev.at-run.invoke?author=%s&bundle=word&version=latest&endpoint=echo&q=1' % (runner.url, alice.did), 'POST',
@@ -281,6 +294,7 @@ if runner and runner.p:
     t.run('publish writes it, and whoami is content', published)
     t.run('after a rotation the record is old', stale)
     t.run('a receipt says what was asked, run and answered', signed)
+    t.run('a receipt for a request that came in pieces', streamed_request)
     t.run('a receipt by XRPC, and of HEAD', other_ways)
     t.run('a receipt that was changed, or is for something else, is refused', refused)
     t.run('contrib/verify-receipt.mjs verifies with nothing of ours', javascript)
