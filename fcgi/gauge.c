@@ -12,7 +12,7 @@
 #define PULSE_MS      1000
 #define PULSE_DEAD_MS 10000
 #define LOAD_MS       100
-#define LOAD_SHARE    20  /* a long queue takes long to count: at most this part of the time */
+#define LOAD_SHARE    50  /* a long queue takes long to count: at most this part of the time */
 #define SLOTS         64
 
 /* Counts of one (author, bundle); a collision only makes it ask the ledger again. */
@@ -26,9 +26,10 @@ struct slot {
 struct gauge {
 	const struct conf *conf;
 	pthread_mutex_t lock;
-	int64_t pulse_at;
+	int64_t pulse_at, counts_at;
 	struct front_pulse pulse;
 	int64_t total, total_at, load_ms; /* load_ms: how long counts are believed */
+	int64_t few;                      /* fewer jobs than this in all are too many for nobody */
 	int64_t fresh;
 	struct slot slot[SLOTS];
 };
@@ -39,7 +40,9 @@ gauge_new(const struct conf *c)
 	struct gauge *g = mem_alloc(sizeof *g);
 
 	g->conf = c;
-	g->pulse_at = -PULSE_MS;
+	g->pulse_at = g->counts_at = -PULSE_MS;
+	g->few = c->limits.per_author < c->limits.per_bundle ? c->limits.per_author : c->limits.per_bundle;
+	g->total_at = -LOAD_MS;
 	g->load_ms = LOAD_MS;
 	pthread_mutex_init(&g->lock, NULL);
 	return g;
@@ -66,17 +69,37 @@ beating(const struct front_pulse *p)
 	return p->any && !p->ended && p->this_boot && clock_mono_ms() - p->seen_mono <= PULSE_DEAD_MS;
 }
 
+/* With the lock held.  Bad news is never kept: a scheduler that has just come back must not be refused for a second more. */
+static int
+feel(struct gauge *g, struct store *s, int64_t now, struct err *e)
+{
+	struct front_pulse p;
+
+	if (now - g->pulse_at < PULSE_MS && beating(&g->pulse) && !g->pulse.draining)
+		return 0;
+	if (front_pulse(s, &p, e) != 0) {
+		g->pulse_at = now - PULSE_MS;
+		return -1;
+	}
+	p.queued = g->pulse.queued;
+	p.running = g->pulse.running;
+	p.instances = g->pulse.instances;
+	g->pulse = p;
+	g->pulse_at = now;
+	return 0;
+}
+
 int
 gauge_pulse(struct gauge *g, struct store *s, struct front_pulse *out, struct err *e)
 {
 	int64_t now = clock_mono_ms();
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&g->lock);
-	/* Bad news is never kept: a scheduler that has just come back must not be refused for a second more. */
-	if (now - g->pulse_at >= PULSE_MS || !beating(&g->pulse) || g->pulse.draining) {
-		rc = front_pulse(s, &g->pulse, e);
-		g->pulse_at = rc == 0 ? now : now - PULSE_MS;
+	rc = feel(g, s, now, e);
+	if (rc == 0 && now - g->counts_at >= PULSE_MS) {
+		rc = front_counts(s, &g->pulse, e);
+		g->counts_at = rc == 0 ? now : now - PULSE_MS;
 	}
 	*out = g->pulse;
 	pthread_mutex_unlock(&g->lock);
@@ -86,14 +109,20 @@ gauge_pulse(struct gauge *g, struct store *s, struct front_pulse *out, struct er
 int
 gauge_alive(struct gauge *g, struct store *s, struct err *e)
 {
-	struct front_pulse p;
+	bool beats, drains;
+	int rc;
 
-	if (gauge_pulse(g, s, &p, e) != 0)
+	pthread_mutex_lock(&g->lock);
+	rc = feel(g, s, clock_mono_ms(), e);
+	beats = beating(&g->pulse);
+	drains = g->pulse.draining;
+	pthread_mutex_unlock(&g->lock);
+	if (rc != 0)
 		return -1;
-	if (!beating(&p))
+	if (!beats)
 		return err_named(e, ERR_BUSY, "RunnerUnavailable",
 		    "the scheduler is not running; jobs cannot be accepted at the moment");
-	if (p.draining)
+	if (drains)
 		return err_named(e, ERR_BUSY, "RunnerDraining", "the runner is draining and takes no new jobs");
 	return 0;
 }
@@ -156,7 +185,7 @@ static int
 count(struct gauge *g, struct slot *slot, struct store *s, struct err *e)
 {
 	int64_t began = clock_mono_us(), took;
-	int rc = front_load(s, slot->author, slot->bundle, g->conf->limits.queue, &slot->load, e);
+	int rc = front_load(s, slot->author, slot->bundle, g->conf->limits.queue, g->few, &slot->load, e);
 
 	took = clock_mono_us() - began;
 	g->load_ms = took * LOAD_SHARE / 1000 > LOAD_MS ? took * LOAD_SHARE / 1000 : LOAD_MS;
@@ -172,13 +201,19 @@ count(struct gauge *g, struct slot *slot, struct store *s, struct err *e)
 int
 gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, struct err *e)
 {
+	int64_t now = clock_mono_ms();
 	struct slot *slot;
 	int rc = 0;
 
 	pthread_mutex_lock(&g->lock);
 	slot = slot_of(g, author, bundle);
+	/* While all together are few, nobody's are counted. */
+	if (now - slot->at >= g->load_ms && now - g->total_at < g->load_ms && g->total < g->few) {
+		slot->load.author = slot->load.bundle = g->total;
+		slot->at = now;
+	}
 	/* Only entries are counted here, no ends: so a full house is believed only when the ledger has just said so. */
-	if (clock_mono_ms() - slot->at >= g->load_ms || clock_mono_ms() - g->total_at >= g->load_ms || full(g, slot, NULL) != 0)
+	if (now - slot->at >= g->load_ms || now - g->total_at >= g->load_ms || full(g, slot, NULL) != 0)
 		rc = count(g, slot, s, e);
 	if (rc == 0)
 		rc = full(g, slot, e);

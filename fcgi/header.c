@@ -21,9 +21,13 @@ static bool
 in_list(const char *const *list, const char *name, size_t n)
 {
 	for (; *list != NULL; list++) {
-		size_t len = strlen(*list);
-		bool prefix = (*list)[len - 1] == '*';
+		size_t len;
+		bool prefix;
 
+		if (((*list)[0] | 32) != (name[0] | 32))
+			continue;
+		len = strlen(*list);
+		prefix = (*list)[len - 1] == '*';
 		if (prefix ? n >= len - 1 && strncasecmp(*list, name, len - 1) == 0 :
 			     n == len && strncasecmp(*list, name, n) == 0)
 			return true;

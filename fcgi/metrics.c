@@ -72,7 +72,7 @@ metrics_show(struct call *c, struct err *e)
 	if (strcmp(conf->web.metrics, "loopback") == 0 && !from_here(c->request->peer))
 		return err_named(e, ERR_DENIED, "Forbidden", "metrics are for this machine only (web.metrics = loopback)");
 	s = waiter_store(c->waiter, e);
-	if (s == NULL || front_pulse(s, &pulse, e) != 0 || front_tally(s, &c->reply.body, e) != 0)
+	if (s == NULL || front_pulse(s, &pulse, e) != 0 || front_counts(s, &pulse, e) != 0 || front_tally(s, &c->reply.body, e) != 0)
 		return -1;
 	now(&c->reply.body, conf, &pulse);
 	reply_type(&c->reply, "text/plain; version=0.0.4; charset=utf-8");

@@ -1,5 +1,6 @@
 #include "fcgi/reply.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +20,7 @@ token(const char *s)
 	if (*s == '\0')
 		return false;
 	for (; *s != '\0'; s++)
-		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f ||
-		    strchr("()<>@,;:\\\"/[]?={}", *s) != NULL)
+		if (*s != '-' && !isalnum((unsigned char)*s) && strchr("!#$%&'*+.^_`|~", *s) == NULL)
 			return false;
 	return true;
 }

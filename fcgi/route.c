@@ -173,20 +173,12 @@ route_begin(struct call *c, const struct door *d, struct waiter *w, struct reque
 	return -1;
 }
 
-void
-route_end(struct call *c, int rc, struct err *e)
+static void
+log_request(const struct call *c, bool gone)
 {
-	bool gone = false;
+	int64_t us = clock_mono_us() - c->start_us;
 	char trace[8 + TRACE_ID_TEXT] = "";
-	int64_t us;
 
-	if (rc != 0) {
-		hide_internal(c, e);
-		reply_error(&c->reply, e);
-	}
-	if (!c->reply.sent)
-		gone = request_send(c->request, &c->reply) != 0;
-	us = clock_mono_us() - c->start_us;
 	if (c->traced) {
 		memcpy(trace, " trace=", 7);
 		trace_hex(c->trace.id, sizeof c->trace.id, trace + 7);
@@ -195,6 +187,21 @@ route_end(struct call *c, int rc, struct err *e)
 	    header_method_ok(c->request->method) ? c->request->method : "?", c->route != NULL ? c->route->name : "-",
 	    c->reply.status, (long long)(us / 1000), (long long)(us % 1000 / 100), c->job[0] != '\0' ? c->job : "-", trace,
 	    gone ? " gone=yes" : "");
+}
+
+void
+route_end(struct call *c, int rc, struct err *e)
+{
+	bool gone = false;
+
+	if (rc != 0) {
+		hide_internal(c, e);
+		reply_error(&c->reply, e);
+	}
+	if (!c->reply.sent)
+		gone = request_send(c->request, &c->reply) != 0;
+	if (log_wants(LOG_INFO))
+		log_request(c, gone);
 	invoke_forget(c);
 	path_clear(&c->path);
 	reply_clear(&c->reply);

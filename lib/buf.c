@@ -9,6 +9,8 @@
 #include "lib/mem.h"
 #include "lib/utf8.h"
 
+#define ROOM_FIRST 128
+
 void
 buf_clear(struct buf *b)
 {
@@ -30,7 +32,7 @@ buf_room(struct buf *b, size_t n)
 	if (n > SIZE_MAX / 4 - b->len)
 		abort();
 	if (b->room < b->len + n + 1) {
-		size_t want = b->room < 64 ? 64 : b->room;
+		size_t want = b->room < ROOM_FIRST ? ROOM_FIRST : b->room * 2;
 		while (want < b->len + n + 1)
 			want *= 2;
 		b->data = mem_grow(b->data, want);
@@ -65,18 +67,22 @@ buf_char(struct buf *b, char c)
 void
 buf_fmt(struct buf *b, const char *fmt, ...)
 {
+	char *to = buf_room(b, 0); /* mostly it fits into what is there */
+	size_t room = b->room - b->len;
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(to, room, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		abort();
-	buf_room(b, (size_t)n);
-	va_start(ap, fmt);
-	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	if ((size_t)n >= room) {
+		to = buf_room(b, (size_t)n);
+		va_start(ap, fmt);
+		vsnprintf(to, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->len += (size_t)n;
 }
 
@@ -103,6 +109,17 @@ buf_take(struct buf *b)
 	return p;
 }
 
+/* How many bytes from here on stand in JSON as they are, one by one. */
+static size_t
+plain(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n && s[i] >= ' ' && s[i] < 0x7f && s[i] != '"' && s[i] != '\\'; i++)
+		;
+	return i;
+}
+
 void
 buf_json(struct buf *b, const char *s, size_t n)
 {
@@ -111,9 +128,16 @@ buf_json(struct buf *b, const char *s, size_t n)
 
 	buf_char(b, '"');
 	while (i < n) {
-		unsigned char c = (unsigned char)s[i];
-		size_t len = utf8_next(s + i, n - i);
+		size_t len = plain(s + i, n - i);
+		unsigned char c;
 
+		if (len > 0) {
+			buf_add(b, s + i, len);
+			i += len;
+			continue;
+		}
+		c = (unsigned char)s[i];
+		len = utf8_next(s + i, n - i);
 		if (len == 0) {
 			buf_str(b, "\xEF\xBF\xBD");
 			i++;

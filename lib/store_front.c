@@ -86,20 +86,28 @@ front_enqueue(struct store *s, struct front_job *j, struct err *e)
 }
 
 int
-front_load(struct store *s, const char *author, const char *bundle, int64_t cap, struct front_load *out, struct err *e)
+front_load(struct store *s, const char *author, const char *bundle, int64_t cap, int64_t few, struct front_load *out, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_FRONT_LOAD, e);
 
 	if (q == NULL)
 		return -1;
 	bind_int(q, FRONT_LOAD_CAP, cap);
-	bind_text(q, FRONT_LOAD_AUTHOR, author);
-	bind_text(q, FRONT_LOAD_BUNDLE, bundle);
 	if (store_row(s, q, e) < 0)
 		return -1;
-	out->total = see_int(q, 0);
-	out->author = see_int(q, 1);
-	out->bundle = see_int(q, 2);
+	out->total = out->author = out->bundle = see_int(q, 0);
+	store_done(q);
+	if (out->total < few)
+		return 0;
+	if ((q = store_use(s, SQL_FRONT_LOAD_OF, e)) == NULL)
+		return -1;
+	bind_text(q, FRONT_LOAD_OF_AUTHOR, author);
+	bind_int(q, FRONT_LOAD_OF_CAP, cap);
+	bind_text(q, FRONT_LOAD_OF_BUNDLE, bundle);
+	if (store_row(s, q, e) < 0)
+		return -1;
+	out->author = see_int(q, 0);
+	out->bundle = see_int(q, 1);
 	store_done(q);
 	return 0;
 }
@@ -358,7 +366,15 @@ front_pulse(struct store *s, struct front_pulse *p, struct err *e)
 		p->this_boot = see_text(q, 4) != NULL && strcmp(see_text(q, 4), clock_boot_id()) == 0;
 		store_done(q);
 	}
-	if ((q = store_use(s, SQL_FRONT_COUNTS, e)) == NULL || store_row(s, q, e) < 0)
+	return 0;
+}
+
+int
+front_counts(struct store *s, struct front_pulse *p, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_COUNTS, e);
+
+	if (q == NULL || store_row(s, q, e) < 0)
 		return -1;
 	p->queued = see_int(q, 0);
 	p->running = see_int(q, 1);

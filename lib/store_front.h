@@ -52,11 +52,12 @@ struct front_job {
 int front_enqueue(struct store *s, struct front_job *j, struct err *e);
 
 /* How full the queue is: jobs not done, in total and of one author and one (author, bundle).
- * For refusing before anything is stored (429, 503); counts stop at cap. */
+ * For refusing before anything is stored (429, 503); counts stop at cap.  While all together are fewer than few, which is
+ * nobody's limit, they are counted once and the parts are said to be as many. */
 struct front_load {
 	int64_t total, author, bundle;
 };
-int front_load(struct store *s, const char *author, const char *bundle, int64_t cap, struct front_load *out,
+int front_load(struct store *s, const char *author, const char *bundle, int64_t cap, int64_t few, struct front_load *out,
     struct err *e);
 
 /* A job as the door sees it.  Pointers are owned by the struct; front_view_clear frees. */
@@ -111,9 +112,11 @@ struct front_pulse {
 	int64_t seen_at; /* wall ms, for people */
 	int64_t seen_mono;
 	bool this_boot; /* seen_mono is of our clock */
-	int64_t queued, running, instances;
+	int64_t queued, running, instances; /* front_counts */
 };
 int front_pulse(struct store *s, struct front_pulse *p, struct err *e);
+/* Of a long queue this is a long walk: for those who want to see it. */
+int front_counts(struct store *s, struct front_pulse *p, struct err *e);
 
 /* Appends what the scheduler counted, as lines of Prometheus' text format; nothing before its first heartbeat. */
 int front_tally(struct store *s, struct buf *out, struct err *e);

@@ -142,9 +142,12 @@ INSERT OR REPLACE INTO idempotency (scope, caller, key, job, created_at) VALUES 
 SELECT 1 FROM request WHERE job = :job AND token = :token;
 
 -- name: front_load
--- Jobs not done, each count stopping at its cap.
-SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT :cap)),
-       (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
+-- Jobs not done; the count stops at its cap.
+SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT :cap);
+
+-- name: front_load_of
+-- Of these an author's and a bundle's.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
                                WHERE done_at IS NULL AND author = :author LIMIT :cap)),
        (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
                                WHERE done_at IS NULL AND author = :author AND bundle = :bundle LIMIT :cap));

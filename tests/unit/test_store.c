@@ -649,13 +649,15 @@ TEST(load_is_counted_up_to_a_cap)
 	for (i = 0; i < 5; i++)
 		id = enqueue_as(s, DID, i < 2 ? "hello" : "other", JOB_SYNC);
 	enqueue_as(s, "local", "hello", JOB_SYNC);
-	CHECK_INT(front_load(s, DID, "hello", 100, &l, &e), 0);
+	CHECK_INT(front_load(s, DID, "hello", 100, 0, &l, &e), 0);
 	CHECK(l.total == 6 && l.author == 5 && l.bundle == 2);
-	CHECK_INT(front_load(s, DID, "other", 4, &l, &e), 0);
+	CHECK_INT(front_load(s, DID, "hello", 100, 7, &l, &e), 0);
+	CHECK(l.total == 6 && l.author == 6 && l.bundle == 6); /* at most so many */
+	CHECK_INT(front_load(s, DID, "other", 4, 1, &l, &e), 0);
 	CHECK(l.total == 4 && l.author == 4 && l.bundle == 3);
 	admit(s, id);
 	finish(s, id, start(s, id, new_run(s)));
-	CHECK_INT(front_load(s, DID, "other", 100, &l, &e), 0);
+	CHECK_INT(front_load(s, DID, "other", 100, 5, &l, &e), 0);
 	CHECK(l.total == 5 && l.author == 4 && l.bundle == 2);
 	CHECK_INT(work_counts(s, &q, &a, &r, &e), 0);
 	CHECK(q == 5 && a == 0 && r == 0);
@@ -676,7 +678,7 @@ pick_us(struct store *s)
 		t = clock_mono_us();
 		CHECK_INT(work_queued(s, 0, 32, keep, &l, &e), 32);
 		CHECK_INT(work_next_lane(s, "did:plc:b", "", "", &j, &e), 0);
-		CHECK_INT(front_load(s, DID, "hello", 50, &load, &e), 0);
+		CHECK_INT(front_load(s, DID, "hello", 50, 0, &load, &e), 0);
 		t = clock_mono_us() - t;
 		best = t < best ? t : best;
 		work_job_clear(&j);
@@ -866,6 +868,7 @@ TEST(the_pulse_is_that_of_the_newest_run)
 	clock_freeze(42, 1);
 	CHECK_INT(work_run_beat(s, run, true, &e), 0);
 	CHECK_INT(front_pulse(s, &p, &e), 0);
+	CHECK_INT(front_counts(s, &p, &e), 0);
 	CHECK(p.any && p.draining && !p.ended && p.seen_at == 42 && p.seen_mono == 1 && p.this_boot && p.queued == 1 && p.running == 0);
 	CHECK_INT(work_run_end(s, run, &e), 0);
 	CHECK_INT(front_pulse(s, &p, &e), 0);
