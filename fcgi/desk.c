@@ -34,7 +34,7 @@
 #include "lib/news.h"
 
 #define EVENTS        64
-#define ACCEPTS       64    /* in one go, and so in one commit */
+#define ACCEPTS       16    /* in one go, and so in one commit: while the scheduler has it and the disk, the next come */
 #define BUCKETS       256
 #define PEEK_BYTES    16384 /* a longer request is a thread's */
 #define PATIENCE      16    /* looks for the first bytes of a lone connection */
