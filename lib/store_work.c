@@ -357,6 +357,39 @@ work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t
 }
 
 int
+work_admit_many(struct store *s, int64_t first, int64_t last, const struct work_admission *a, int64_t now, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_ADMIT_MANY, e);
+
+	if (q == NULL)
+		return -1;
+	bind_text(q, WORK_ADMIT_MANY_DID, a->did);
+	bind_text(q, WORK_ADMIT_MANY_CID, a->cid);
+	bind_text(q, WORK_ADMIT_MANY_RUNTIME, a->runtime);
+	bind_text(q, WORK_ADMIT_MANY_WALL, a->wall);
+	bind_int(q, WORK_ADMIT_MANY_TIMEOUT_MS, a->timeout_ms);
+	bind_int(q, WORK_ADMIT_MANY_IDEMPOTENT, a->idempotent);
+	bind_int(q, WORK_ADMIT_MANY_NOW, now);
+	bind_int(q, WORK_ADMIT_MANY_FIRST, first);
+	bind_int(q, WORK_ADMIT_MANY_LAST, last);
+	return store_run(s, q, e);
+}
+
+int
+work_is_admitted(struct store *s, int64_t row, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_IS_ADMITTED, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_IS_ADMITTED_ROW, row);
+	if ((rc = store_row(s, q, e)) == 1)
+		store_done(q);
+	return rc;
+}
+
+int
 work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e)
 {

@@ -80,6 +80,10 @@ struct work_admission {
 };
 /* queued → admitted.  1 changed, 0 somebody was first (cancelled), -1 failure. */
 int work_admit(struct store *s, int64_t row, const struct work_admission *a, int64_t now, struct err *e);
+/* The same for all rows from first to last, neither by_handle nor a task, without a trace.  How many changed, -1 failure. */
+int work_admit_many(struct store *s, int64_t first, int64_t last, const struct work_admission *a, int64_t now, struct err *e);
+/* 1 when it is, 0, -1. */
+int work_is_admitted(struct store *s, int64_t row, struct err *e);
 /* admitted → running.  *lease: the number the job had when it was read; the new one comes back. */
 int work_start(struct store *s, int64_t row, int64_t run, int64_t instance, enum job_start start, int64_t lease_until,
     int64_t now, int64_t *lease, struct err *e);

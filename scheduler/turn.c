@@ -294,14 +294,65 @@ fill_end(const struct job *j, struct work_end *end)
 	end->retry_at = j->retry_at;
 }
 
+static struct work_admission
+admission_of(const struct job *j)
+{
+	return (struct work_admission){ j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code),
+		j->timeout_ms, j->idempotent, strcmp(j->w.author, j->code->did) != 0, j->task, j->w.trace };
+}
+
 /* Each says 1, 0 (somebody was first) or -1. */
 static int
 write_admit(struct store *s, struct job *j, int64_t now, struct err *e)
 {
-	struct work_admission a = { j->code->did, j->code->cid, code_runtime_name(j->code), code_wall_name(j->code), j->timeout_ms,
-		j->idempotent, strcmp(j->w.author, j->code->did) != 0, j->task, j->w.trace };
+	struct work_admission a = admission_of(j);
 
 	return work_admit(s, j->w.id.row, &a, now, e);
+}
+
+/* How many of the list from i on are neighbours that are admitted alike; a trace is of one alone. */
+static size_t
+alike(const struct turn_list *l, size_t i)
+{
+	const struct job *j = l->item[i], *k;
+	size_t n;
+
+	if (j->task || j->w.trace != NULL || strcmp(j->w.author, j->code->did) != 0)
+		return 1;
+	for (n = 1; i + n < l->n; n++) {
+		k = l->item[i + n];
+		if (k->w.id.row != j->w.id.row + (int64_t)n || k->code != j->code || k->timeout_ms != j->timeout_ms ||
+		    k->idempotent != j->idempotent || k->task || k->w.trace != NULL || strcmp(k->w.author, j->w.author) != 0)
+			break;
+	}
+	return n;
+}
+
+static int
+write_admits(const struct turn_list *l, struct store *s, int64_t now, struct err *e)
+{
+	struct work_admission a;
+	size_t i, n, k;
+	int changed;
+
+	for (i = 0; i < l->n; i += n) {
+		int64_t row = l->item[i]->w.id.row;
+
+		n = alike(l, i);
+		a = admission_of(l->item[i]);
+		changed = n == 1 ? work_admit(s, row, &a, now, e) : work_admit_many(s, row, row + (int64_t)n - 1, &a, now, e);
+		if (changed < 0)
+			return -1;
+		for (k = 0; k < n; k++) {
+			/* Only we admit: whoever is not admitted now was taken by somebody before. */
+			int is = n == 1 || changed == (int)n || changed == 0 ? changed > 0 :
+									work_is_admitted(s, row + (int64_t)k, e);
+			if (is < 0)
+				return -1;
+			l->item[i + k]->void_ = is == 0;
+		}
+	}
+	return 0;
 }
 
 /* Its end is written: whoever is to be told of it is from now on. */
@@ -458,11 +509,8 @@ write_all(struct turn *t, struct store *s, struct err *e)
 	for (i = 0; i < t->change_count; i++)
 		if (write_change(t, s, &t->changes[i], now, e) < 0)
 			return -1;
-	for (i = 0; i < t->admits.n; i++) {
-		if ((n = write_admit(s, t->admits.item[i], now, e)) < 0)
-			return -1;
-		t->admits.item[i]->void_ = n == 0;
-	}
+	if (write_admits(&t->admits, s, now, e) < 0)
+		return -1;
 	for (i = 0; i < t->drops.n; i++)
 		if (write_drop(t, s, t->drops.item[i], now, e) < 0)
 			return -1;

@@ -328,6 +328,16 @@ UPDATE OR ROLLBACK job
        idempotent = :idempotent, admitted_at = :now, trace = coalesce(trace, :trace)
  WHERE id = :row AND state = 'queued';
 
+-- name: work_admit_many
+-- Neighbours that are admitted alike, as calls of one bundle come when many come.
+UPDATE OR ROLLBACK job
+   SET state = 'admitted', did = :did, cid = :cid, runtime = :runtime, wall = :wall, timeout_ms = :timeout_ms,
+       idempotent = :idempotent, admitted_at = :now
+ WHERE id >= :first AND id <= :last AND state = 'queued';
+
+-- name: work_is_admitted
+SELECT 1 FROM job WHERE id = :row AND state = 'admitted';
+
 -- name: work_admit_author
 -- The author by the one name that does not change.
 UPDATE job SET author = :did WHERE id = :row AND author <> :did;
