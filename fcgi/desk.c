@@ -462,8 +462,7 @@ visit(struct guest *g, int64_t now)
 			give(g, true);
 			break;
 		}
-		if (!g->watched)
-			watch(g);
+		watch(g); /* also when it was before: its one event was the request */
 		g->look_ms = now + LOOK_AGAIN_MS;
 		break;
 	case SEAT_GIVEN:
