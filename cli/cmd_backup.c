@@ -1,6 +1,7 @@
 /*
- * backup and restore.  A backup is a .tar.gz, or the same sealed with a passphrase: the config, the runtimes, a consistent
- * copy of the database taken while the runner goes on, the cached bundles, and with --keys the keys.
+ * backup and restore.  A backup is a .tar.gz, or the same sealed with a passphrase or for recipients of age, who need not be
+ * here: the config, the runtimes, a consistent copy of the database taken while the runner goes on, the cached bundles, and with
+ * --keys the keys.
  *
  *     backup.json   config.ini   at-rund.db   runtimes/...   bundles/...   keys/...
  *
@@ -23,6 +24,7 @@
 #include "cli/files.h"
 #include "cli/passphrase.h"
 #include "cli/system.h"
+#include "lib/age.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -40,6 +42,8 @@ struct backup {
 	struct strongbox *box;
 	struct pack *pack;
 	char *path, *copy, *passphrase;
+	struct age_keys to; /* n == 0: none */
+	enum strongbox_kind kind;
 	int fd;
 };
 
@@ -85,15 +89,16 @@ pack_all(struct backup *b, struct err *e)
 }
 
 static char *
-default_name(bool sealed)
+default_name(enum strongbox_kind kind)
 {
+	static const char *const ends[] = { [STRONGBOX_PLAIN] = "tar.gz", [STRONGBOX_PASSPHRASE] = "vault", [STRONGBOX_AGE] = "tar.gz.age" };
 	time_t t = time(NULL);
 	char stamp[32];
 	struct tm tm;
 
 	localtime_r(&t, &tm);
 	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
-	return mem_fmt("at-rund-%s.%s", stamp, sealed ? "vault" : "tar.gz");
+	return mem_fmt("at-rund-%s.%s", stamp, ends[kind]);
 }
 
 static int
@@ -105,7 +110,8 @@ write_backup(struct backup *b, struct err *e)
 	b->fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (b->fd < 0)
 		err_errno(e, "write %s", part);
-	else if ((b->box = strongbox_seal(b->fd, b->passphrase, e)) != NULL && (b->pack = pack_new(b->box, e)) != NULL &&
+	else if ((b->box = b->kind == STRONGBOX_AGE ? strongbox_seal_for(b->fd, &b->to, e) :
+	    strongbox_seal(b->fd, b->passphrase, e)) != NULL && (b->pack = pack_new(b->box, e)) != NULL &&
 	    pack_all(b, e) == 0 && strongbox_finish(b->box, e) == 0)
 		rc = link(part, b->path) == 0 ? 0 : err_errno(e, "write %s", b->path); /* never over a file that is there */
 	if (b->fd >= 0)
@@ -126,13 +132,13 @@ say_backup(const struct backup *b)
 	if (b->cli->json) {
 		buf_str(&out, "{\"file\":");
 		buf_json_str(&out, b->path);
-		buf_fmt(&out, ",\"bytes\":%lld,\"sealed\":%s,\"keys\":%s}\n", (long long)st.st_size, b->passphrase != NULL ? "true" :
+		buf_fmt(&out, ",\"bytes\":%lld,\"sealed\":%s,\"keys\":%s}\n", (long long)st.st_size, b->kind != STRONGBOX_PLAIN ? "true" :
 		    "false", cli_option(b->cli, "keys") != NULL ? "true" : "false");
 		fputs(out.data, stdout);
 	} else {
 		cli_print(b->path);
 		printf("\n");
-		cli_say(b->cli, "%s, %s, %s keys", size, b->passphrase != NULL ? "sealed" : "not encrypted", cli_option(b->cli,
+		cli_say(b->cli, "%s, %s, %s keys", size, b->kind != STRONGBOX_PLAIN ? "sealed" : "not encrypted", cli_option(b->cli,
 		    "keys") != NULL ? "with" : "without");
 	}
 	buf_clear(&out);
@@ -142,22 +148,28 @@ int
 cmd_backup(struct cli *c)
 {
 	struct backup b = { .cli = c, .fd = -1 };
-	bool sealed = cli_option(c, "encrypt") != NULL || cli_option(c, "passphrase-file") != NULL;
+	const char *to = cli_option(c, "recipient");
+	bool word = cli_option(c, "encrypt") != NULL || cli_option(c, "passphrase-file") != NULL;
 	struct err e = ERR_INIT;
 	int code = 0;
 
-	if (cli_option(c, "keys") != NULL && !sealed)
-		return cli_usage(c, "--keys needs --encrypt or --passphrase-file: keys are never written in clear");
+	b.kind = word ? STRONGBOX_PASSPHRASE : to != NULL ? STRONGBOX_AGE : STRONGBOX_PLAIN;
+	if (word && to != NULL)
+		return cli_usage(c, "a passphrase or --recipient, not both");
+	if (cli_option(c, "keys") != NULL && b.kind == STRONGBOX_PLAIN)
+		return cli_usage(c, "--keys needs --encrypt, --passphrase-file or --recipient: keys are never written in clear");
+	if (to != NULL && age_recipients(&b.to, to, &e) != 0)
+		return cli_usage(c, "--recipient: %s", e.text);
 	if ((b.conf = cli_conf(c, true, &code)) == NULL || (b.store = cli_store(c, b.conf, &code)) == NULL)
 		goto out;
-	b.path = c->args > 0 ? mem_str(c->arg[0]) : default_name(sealed);
+	b.path = c->args > 0 ? mem_str(c->arg[0]) : default_name(b.kind);
 	b.copy = mem_fmt("%s/backup-%d.db", b.conf->run_dir, (int)getpid());
 	if (access(b.path, F_OK) == 0) {
 		err_set(&e, ERR_DENIED, "%s is there already, and backup overwrites nothing", b.path);
 		code = cli_fail_as(c, EX_CANTCREAT, &e);
 		goto out;
 	}
-	if (sealed && (b.passphrase = passphrase_get(cli_option(c, "passphrase-file"), true, &e)) == NULL)
+	if (word && (b.passphrase = passphrase_get(cli_option(c, "passphrase-file"), true, &e)) == NULL)
 		code = cli_fail_as(c, EX_USAGE, &e);
 	else if (store_copy(b.store, b.copy, &e) != 0 || write_backup(&b, &e) != 0)
 		code = cli_fail_as(c, e.kind == ERR_INTERNAL ? EX_CANTCREAT : EX_UNAVAILABLE, &e);
@@ -236,21 +248,46 @@ drain(struct strongbox *v, struct err *e)
 	return n == 0 ? 0 : -1;
 }
 
+/* A file as age-keygen writes it. */
+static int
+read_identities(const char *file, struct age_keys *ids, struct err *e)
+{
+	char text[8192] = "";
+	ssize_t n;
+	int fd, rc;
+
+	if (file == NULL)
+		return err_set(e, ERR_INPUT, "the backup is sealed for an age key: name the file of that key with --identity");
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+	rc = n < 0 ? err_errno(e, "read %s", file) : age_identities(ids, text, e) != 0 ? err_wrap(e, "%s", file) : 0;
+	if (fd >= 0)
+		close(fd);
+	strongbox_wipe(text, sizeof text);
+	return rc;
+}
+
 static int
 unpack(struct cli *c, const char *file, const char *dir, struct err *e)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC), rc = -1;
 	char *passphrase = NULL;
+	struct age_keys ids = { .n = 0 };
 	struct strongbox *v = NULL;
+	enum strongbox_kind kind;
 
 	if (fd < 0)
 		return err_set(e, errno == ENOENT ? ERR_NOTFOUND : ERR_INTERNAL, "read %s: %s", file, strerror(errno));
-	if (strongbox_is_sealed(fd) && (passphrase = passphrase_get(cli_option(c, "passphrase-file"), false, e)) == NULL)
+	kind = strongbox_kind(fd);
+	if (kind == STRONGBOX_PASSPHRASE && (passphrase = passphrase_get(cli_option(c, "passphrase-file"), false, e)) == NULL)
 		goto out;
-	v = strongbox_open(fd, passphrase, e);
+	if (kind == STRONGBOX_AGE && read_identities(cli_option(c, "identity"), &ids, e) != 0)
+		goto out;
+	v = kind == STRONGBOX_AGE ? strongbox_open_with(fd, &ids, e) : strongbox_open(fd, passphrase, e);
 	if (v != NULL && pack_open(v, dir, wanted, e) == 0)
 		rc = drain(v, e);
 out:
+	strongbox_wipe(&ids, sizeof ids);
 	strongbox_free(v);
 	passphrase_free(passphrase);
 	close(fd);

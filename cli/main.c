@@ -129,20 +129,24 @@ const struct command cli_commands[] = {
 	    "at-rund ensure --crontab\n",
 	    "--crontab        let your crontab do this every five minutes and after a reboot\n"
 	    "--no-crontab     take it out of your crontab; what runs goes on\n", cmd_ensure },
-	{ "backup", "[FILE]", 0, 1, "keys encrypt passphrase-file= without-bundles", "config, database, bundles in one file",
+	{ "backup", "[FILE]", 0, 1, "keys encrypt passphrase-file= recipient= without-bundles", "config, database, bundles in one file",
 	    "at-rund backup\n"
 	    "at-rund backup --keys --encrypt /media/stick/at-rund.vault\n"
-	    "at-rund backup --keys --passphrase-file /root/backup.pass /var/backups/at-rund.vault\n",
-	    "FILE             at-rund-DATE.tar.gz (.vault when encrypted) when not given; never over a file that is there\n"
+	    "at-rund backup --keys --passphrase-file /root/backup.pass /var/backups/at-rund.vault\n"
+	    "at-rund backup --keys --recipient age1... /var/backups/at-rund.tar.gz.age\n",
+	    "FILE             at-rund-DATE.tar.gz (.vault or .age when encrypted) when not given; never over a file that is there\n"
 	    "--keys           the keys as well; only encrypted\n"
 	    "--encrypt        with a passphrase, which is asked for\n"
 	    "--passphrase-file FILE   the same, from its first line\n"
+	    "--recipient KEYS         for keys of age-keygen instead (age1..., commas between): no secret is needed here\n"
 	    "--without-bundles        without the cache of bundles, which can be fetched again\n", cmd_backup },
-	{ "restore", "FILE", 1, 1, "passphrase-file= system", "make a home from a backup",
+	{ "restore", "FILE", 1, 1, "passphrase-file= identity= system", "make a home from a backup",
 	    "at-rund restore at-rund-20261125-030000.tar.gz\n"
 	    "at-rund restore --home /srv/runner at-rund.vault\n"
-	    "at-rund restore --system /var/backups/at-rund.vault\n",
+	    "at-rund restore --system /var/backups/at-rund.vault\n"
+	    "at-rund restore --identity key.txt at-rund.tar.gz.age\n",
 	    "--passphrase-file FILE   of an encrypted one; asked for when not given\n"
+	    "--identity FILE          of one for a key of age: the file that age-keygen wrote\n"
 	    "--system                 config to /etc/at-rund, home /var/lib/at-rund, user at-rund\n", cmd_restore },
 	{ "systemd install", "", 0, 0, "user dry-run group= root=", "units for systemd, and start",
 	    "at-rund systemd install --dry-run\n"

@@ -51,7 +51,7 @@ setup_debian() {
 		    cmd:caddy=caddy cmd:git=git cmd:dockerd=docker.io cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
 		    dpkg:python3-croniter cmd:chromium=chromium dpkg:fonts-liberation \
 		    dpkg:build-essential cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian \
-		    cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish
+		    cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish cmd:age=age
 		;;
 	lint)
 		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck \

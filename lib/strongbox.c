@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/age.h"
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 
@@ -13,6 +15,7 @@
 #define MAGIC_N    16
 #define PIECE      65536
 #define OVER       crypto_secretstream_xchacha20poly1305_ABYTES
+#define AGE_OVER   crypto_aead_chacha20poly1305_ietf_ABYTES
 #define TAG_FINAL  crypto_secretstream_xchacha20poly1305_TAG_FINAL
 #define OPS        crypto_pwhash_OPSLIMIT_MODERATE
 #define MEMORY     crypto_pwhash_MEMLIMIT_INTERACTIVE /* 64 MiB: a small VPS has it */
@@ -26,8 +29,11 @@ struct head {
 
 struct strongbox {
 	int fd;
-	bool sealed, ended;
+	enum strongbox_kind kind;
+	bool ended;
 	crypto_secretstream_xchacha20poly1305_state state;
+	uint8_t key[AGE_KEY]; /* age */
+	uint64_t count;       /* age: pieces so far */
 	unsigned char piece[PIECE + OVER]; /* writing: text that waits; reading: a piece as it was read */
 	unsigned char text[PIECE];         /* reading: opened */
 	size_t n, at;
@@ -106,8 +112,8 @@ strongbox_seal(int fd, const char *passphrase, struct err *e)
 	struct head h;
 
 	v->fd = fd;
-	v->sealed = passphrase != NULL;
-	if (!v->sealed)
+	v->kind = passphrase != NULL ? STRONGBOX_PASSPHRASE : STRONGBOX_PLAIN;
+	if (passphrase == NULL)
 		return v;
 	if (sodium_init() < 0)
 		abort();
@@ -127,12 +133,153 @@ strongbox_seal(int fd, const char *passphrase, struct err *e)
 	return NULL;
 }
 
+/* ---- age ---- */
+
+static void
+age_start(struct strongbox *v, uint8_t file_key[AGE_FILE_KEY], const uint8_t nonce[AGE_NONCE])
+{
+	v->kind = STRONGBOX_AGE;
+	age_stream_key(file_key, nonce, v->key);
+	sodium_memzero(file_key, AGE_FILE_KEY);
+}
+
+/* A count of eleven bytes, the highest first, and whether it is the last. */
+static void
+age_nonce(struct strongbox *v, bool last, uint8_t nonce[12])
+{
+	memset(nonce, 0, 12);
+	for (int i = 0; i < 8; i++)
+		nonce[10 - i] = (uint8_t)(v->count >> (8 * i));
+	nonce[11] = last;
+}
+
+struct strongbox *
+strongbox_seal_for(int fd, const struct age_keys *recipients, struct err *e)
+{
+	struct strongbox *v = mem_alloc(sizeof *v);
+	uint8_t file_key[AGE_FILE_KEY], nonce[AGE_NONCE];
+	struct buf head = BUF_INIT;
+	int rc;
+
+	v->fd = fd;
+	rc = age_head_make(recipients, file_key, &head, e);
+	randombytes_buf(nonce, sizeof nonce);
+	buf_add(&head, nonce, sizeof nonce);
+	age_start(v, file_key, nonce);
+	if (rc == 0)
+		rc = write_all(fd, head.data, head.len, e);
+	buf_clear(&head);
+	if (rc == 0)
+		return v;
+	strongbox_free(v);
+	return NULL;
+}
+
+static int
+age_wrong(struct err *e)
+{
+	return err_set(e, ERR_INPUT, "the file was cut or changed");
+}
+
+/* Up to the end of the line of the MAC, a byte at a time: what follows is not ours to take. */
+static int
+age_read_head(int fd, struct buf *head, struct err *e)
+{
+	size_t last = 0; /* where the line of the MAC begins */
+	char c;
+
+	while (head->len < AGE_HEAD_MAX) {
+		ssize_t n = read_all(fd, &c, 1, e);
+
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		buf_char(head, c);
+		if (head->len >= sizeof AGE_END - 1 && memcmp(head->data + head->len - (sizeof AGE_END - 1), AGE_END, sizeof AGE_END - 1) == 0)
+			last = head->len;
+		if (c == '\n' && last > 0 && head->len > last)
+			return 0;
+	}
+	return age_wrong(e);
+}
+
+struct strongbox *
+strongbox_open_with(int fd, const struct age_keys *identities, struct err *e)
+{
+	struct strongbox *v = mem_alloc(sizeof *v);
+	uint8_t file_key[AGE_FILE_KEY], nonce[AGE_NONCE];
+	struct buf head = BUF_INIT;
+	int rc = age_read_head(fd, &head, e);
+
+	v->fd = fd;
+	if (rc == 0)
+		rc = age_head_open(head.data, head.len, identities, file_key, e);
+	if (rc == 0 && read_all(fd, nonce, sizeof nonce, e) != (ssize_t)sizeof nonce)
+		rc = e->kind == ERR_NONE ? age_wrong(e) : -1;
+	if (rc == 0)
+		age_start(v, file_key, nonce);
+	buf_clear(&head);
+	if (rc == 0)
+		return v;
+	strongbox_free(v);
+	return NULL;
+}
+
+static int
+age_push(struct strongbox *v, bool last, struct err *e)
+{
+	unsigned char out[PIECE + AGE_OVER];
+	unsigned long long n;
+	uint8_t nonce[12];
+
+	age_nonce(v, last, nonce);
+	crypto_aead_chacha20poly1305_ietf_encrypt(out, &n, v->piece, v->n, NULL, 0, NULL, nonce, v->key);
+	v->count++;
+	v->n = 0;
+	return write_all(v->fd, out, (size_t)n, e);
+}
+
+/* A piece that is not the last is whole, and only the first may be empty; what is shorter, or the end of the file, was the last. */
+static int
+age_pull(struct strongbox *v, struct err *e)
+{
+	ssize_t n = read_all(v->fd, v->piece, PIECE + AGE_OVER, e);
+	unsigned long long text = 0;
+	uint8_t nonce[12], more;
+	bool last;
+
+	if (n < 0)
+		return -1;
+	last = n < PIECE + (ssize_t)AGE_OVER;
+	for (int i = 0; i < 2; i++, last = true) {
+		age_nonce(v, last, nonce);
+		if (n >= (ssize_t)AGE_OVER &&
+		    crypto_aead_chacha20poly1305_ietf_decrypt(v->text, &text, NULL, v->piece, (size_t)n, NULL, 0, nonce, v->key) == 0) {
+			if (last && ((text == 0 && v->count > 0) || read(v->fd, &more, 1) > 0))
+				return age_wrong(e);
+			v->n = (size_t)text;
+			v->at = 0;
+			v->ended = last;
+			v->count++;
+			return 0;
+		}
+		if (last)
+			break;
+	}
+	return age_wrong(e);
+}
+
+/* ---- the stream ---- */
+
 static int
 push(struct strongbox *v, unsigned char tag, struct err *e)
 {
 	unsigned char out[PIECE + OVER];
 	unsigned long long n;
 
+	if (v->kind == STRONGBOX_AGE)
+		return age_push(v, tag == TAG_FINAL, e);
 	crypto_secretstream_xchacha20poly1305_push(&v->state, out, &n, v->piece, v->n, NULL, 0, tag);
 	v->n = 0;
 	return write_all(v->fd, out, (size_t)n, e);
@@ -143,7 +290,7 @@ strongbox_write(struct strongbox *v, const void *p, size_t n, struct err *e)
 {
 	const unsigned char *s = p;
 
-	if (!v->sealed)
+	if (v->kind == STRONGBOX_PLAIN)
 		return write_all(v->fd, p, n, e);
 	while (n > 0) {
 		size_t part = n < PIECE - v->n ? n : PIECE - v->n;
@@ -161,17 +308,19 @@ strongbox_write(struct strongbox *v, const void *p, size_t n, struct err *e)
 int
 strongbox_finish(struct strongbox *v, struct err *e)
 {
-	if (v->sealed && push(v, TAG_FINAL, e) != 0)
+	if (v->kind != STRONGBOX_PLAIN && push(v, TAG_FINAL, e) != 0)
 		return -1;
 	return fsync(v->fd) == 0 || errno == EINVAL || errno == EROFS ? 0 : err_errno(e, "write");
 }
 
-bool
-strongbox_is_sealed(int fd)
+enum strongbox_kind
+strongbox_kind(int fd)
 {
-	char magic[MAGIC_N];
+	char magic[AGE_MAGIC_N];
+	ssize_t n = pread(fd, magic, sizeof magic, 0);
 
-	return pread(fd, magic, MAGIC_N, 0) == MAGIC_N && memcmp(magic, MAGIC, MAGIC_N) == 0;
+	return n >= MAGIC_N && memcmp(magic, MAGIC, MAGIC_N) == 0 ? STRONGBOX_PASSPHRASE :
+	    n == AGE_MAGIC_N && memcmp(magic, AGE_MAGIC, AGE_MAGIC_N) == 0 ? STRONGBOX_AGE : STRONGBOX_PLAIN;
 }
 
 static int
@@ -189,8 +338,8 @@ strongbox_open(int fd, const char *passphrase, struct err *e)
 	int rc;
 
 	v->fd = fd;
-	v->sealed = passphrase != NULL;
-	if (!v->sealed)
+	v->kind = passphrase != NULL ? STRONGBOX_PASSPHRASE : STRONGBOX_PLAIN;
+	if (passphrase == NULL)
 		return v;
 	if (sodium_init() < 0)
 		abort();
@@ -227,12 +376,12 @@ pull(struct strongbox *v, struct err *e)
 ssize_t
 strongbox_read(struct strongbox *v, void *p, size_t n, struct err *e)
 {
-	if (!v->sealed)
+	if (v->kind == STRONGBOX_PLAIN)
 		return read_all(v->fd, p, n, e);
 	while (v->at == v->n) {
 		if (v->ended)
 			return 0;
-		if (pull(v, e) != 0)
+		if ((v->kind == STRONGBOX_AGE ? age_pull(v, e) : pull(v, e)) != 0)
 			return -1;
 	}
 	if (n > v->n - v->at)

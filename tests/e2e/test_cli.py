@@ -463,6 +463,34 @@ def backups():
     same(serve.stop(seconds=40), 0)
 
 
+def recipients():
+    """What is sealed for a key of age opens with age, and what age sealed is restored; who makes backups holds no secret."""
+    age, keygen = program('age'), program('age-keygen')
+    key, other, ours, theirs = (os.path.join(where, n) for n in ('age.key', 'other.key', 'ours.tar.gz.age', 'theirs.age'))
+    public = [subprocess.run([keygen, '-o', k], capture_output=True, text=True).stderr.split()[-1] for k in (key, other)]
+    r = cli('backup', '--keys', '--recipient', public[0], ours)
+    same((r.returncode, r.stdout), (0, ours + '\n'), r.stderr)
+    opened = subprocess.run([age, '-d', '-i', key, ours], capture_output=True)
+    same(opened.returncode, 0, opened.stderr)
+    with tarfile.open(fileobj=io.BytesIO(opened.stdout)) as tar:
+        names = tar.getnames()
+    check('at-rund.db' in names and [n for n in names if n.startswith('keys/')], names)
+    subprocess.run([age, '-r', public[1], '-r', public[0], '-o', theirs], input=opened.stdout, check=True)
+    for n, file in enumerate((ours, theirs)):
+        at = os.path.join(where, 'from-age-%d' % n)
+        same(cli('restore', '--home', at, '--identity', key, file).returncode, 0)
+        same(sorted(os.listdir(os.path.join(at, 'keys'))), sorted(os.listdir(os.path.join(home, 'keys'))))
+    nowhere = os.path.join(where, 'from-age-x')
+    for words, code, hint in ((('restore', '--home', nowhere, '--identity', other, ours), 77, 'other recipients'),
+                              (('restore', '--home', nowhere, ours), 65, '--identity'),
+                              (('backup', '--encrypt', '--recipient', public[0], 'x'), 64, 'not both'),
+                              (('backup', '--recipient', public[0][:-1] + 'b', 'x'), 64, 'slip of the pen')):
+        r = cli(*words)
+        same(r.returncode, code, (words, r.stderr))
+        check(hint in r.stderr, r.stderr)
+    check(not os.path.exists(nowhere), 'something was made')
+
+
 def newer():
     """A backup of a later version is refused with advice."""
     other = os.path.join(where, 'later')
@@ -514,6 +542,7 @@ if serve is not None:
     t.run('a second signal hurries', hurries)
     t.run('a serve that is killed leaves no process', killed)
     t.run('backup while it works, restore, call again', backups)
+    t.run('backup for a recipient of age, both ways', recipients)
     t.run('a newer database is refused', newer)
     t.run('port 0 serves the FastCGI socket only', socket_only)
 t.end()
