@@ -394,7 +394,7 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 
 	header_prefer(c->request->prefer, &v->prefer);
 	if (target_check(&v->target, conf->dev, e) != 0 || take_key(c, v, e) != 0 || check_callback(c, e) != 0 ||
-	    token_read(&v->token, c->request, conf, e) != 0)
+	    token_read(&v->token, c->request, conf, TOKEN_METHOD, e) != 0)
 		return -1;
 	if (strncmp(v->target.author, "did:", 4) != 0)
 		syntax_handle_lower(v->target.author);

@@ -1,4 +1,5 @@
-/* What became of a job.  Its id is a capability: 128 random bits that only whoever started it was told. */
+/* What became of a job.  Its id is a capability: 128 random bits that only whoever started it was told; of a call with a token it
+ * is not enough (prove.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 
 #include "fcgi/answer.h"
 #include "fcgi/header.h"
+#include "fcgi/prove.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 #include "fcgi/waiter.h"
@@ -22,6 +24,9 @@
 #define WAIT_MAX_S 25
 /* Longer answers are fetched from /job/{id}/result. */
 #define INLINE_BYTES (64u * 1024u)
+/* What a token for a job of a call with a token has to be for. */
+#define GET    "dev.at-run.getJob"
+#define CANCEL "dev.at-run.cancelJob"
 
 static int
 parse_id(struct call *c, const char *text, struct job_id *id, struct err *e)
@@ -210,7 +215,7 @@ job_get(struct call *c, struct err *e)
 	struct job_id id;
 	int rc = -1;
 
-	if (param_id(c, &id, e) != 0)
+	if (param_id(c, &id, e) != 0 || prove_job(c, &id, GET, e) != 0)
 		goto out;
 	if (path_param(c->path.query, "wait", &wait)) {
 		char *end;
@@ -272,7 +277,8 @@ job_cancel(struct call *c, struct err *e)
 	struct job_id id;
 	int rc = -1;
 
-	if (body_id(c, &id, e) != 0 || (s = waiter_store(c->waiter, e)) == NULL || front_look(s, &id, true, &v, e) != 0)
+	if (body_id(c, &id, e) != 0 || prove_job(c, &id, CANCEL, e) != 0 || (s = waiter_store(c->waiter, e)) == NULL ||
+	    front_look(s, &id, true, &v, e) != 0)
 		goto out;
 	if (v.state != JOB_DONE) {
 		front_view_clear(&v);
@@ -288,35 +294,6 @@ job_cancel(struct call *c, struct err *e)
 out:
 	front_view_clear(&v);
 	return rc;
-}
-
-/* Every id in the list is the right to read and stop that job.  "From loopback" would be no guard: behind a reverse
- * proxy everybody comes from there. */
-int
-job_list(struct call *c, struct err *e)
-{
-	struct buf text = BUF_INIT;
-	struct store *s;
-	long long before = 0;
-	long limit = 50;
-
-	if (!c->door->conf->dev)
-		return err_set(e, ERR_DENIED, "the list of jobs is the operator's: at-rund job list");
-	if (path_param(c->path.query, "cursor", &text))
-		before = strtoll(text.data, NULL, 10);
-	if (path_param(c->path.query, "limit", &text))
-		limit = strtol(text.data, NULL, 10);
-	buf_clear(&text);
-	if (limit < 1 || limit > 100 || before < 0)
-		return err_set(e, ERR_INPUT, "limit must be from 1 to 100, cursor what the last answer said");
-	if ((s = waiter_store(c->waiter, e)) == NULL)
-		return -1;
-	buf_str(&c->reply.body, "{\"jobs\":");
-	if (front_jobs(s, before, (int)limit, &c->reply.body, e) != 0)
-		return -1;
-	buf_str(&c->reply.body, "}\n");
-	reply_type(&c->reply, "application/json");
-	return 0;
 }
 
 static void
@@ -340,15 +317,22 @@ add_row(struct buf *b, const char *what, const char *value)
 	buf_str(b, "</td></tr>\n");
 }
 
+static void
+print_head(struct buf *b)
+{
+	buf_str(b, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Job</title>"
+		   "<style>body{font:16px/1.5 system-ui;margin:2em;max-width:60em}th{text-align:left;"
+		   "padding-right:1em;vertical-align:top}</style><h1>Job</h1>\n");
+}
+
 /* For people who follow a Location header with a browser. */
 static void
 print_page(struct call *c, const struct front_view *v, struct buf *b)
 {
 	struct err e = ERR_INIT;
 
-	buf_str(b, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Job</title>"
-		   "<style>body{font:16px/1.5 system-ui;margin:2em;max-width:60em}th{text-align:left;"
-		   "padding-right:1em;vertical-align:top}</style><h1>Job</h1>\n<table>\n");
+	print_head(b);
+	buf_str(b, "<table>\n");
 	add_row(b, "id", c->job);
 	add_row(b, "state", job_state_name(v->state));
 	add_row(b, "outcome", job_outcome_name(v->outcome));
@@ -368,13 +352,40 @@ print_page(struct call *c, const struct front_view *v, struct buf *b)
 		buf_fmt(b, "<p><a href=\"%s/result\">The answer</a></p>\n", c->job);
 }
 
+/* Browsers send no tokens: whoever follows the link there is told what would. */
+static int
+not_yours(struct call *c, const struct err *e)
+{
+	int status = reply_status(e->kind, err_name(e));
+	struct buf *b = &c->reply.body;
+
+	if ((status != 401 && status != 403) || !header_wants_html(c->request->accept))
+		return -1;
+	c->reply.status = status;
+	reply_type(&c->reply, "text/html; charset=utf-8");
+	reply_header(&c->reply, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+	if (status == 401)
+		reply_header(&c->reply, "WWW-Authenticate", "Bearer");
+	print_head(b);
+	buf_str(b, "<p>This job was started by an account of the AT Protocol, and what became of it is for that account alone.</p>\n<p>");
+	add_html(b, e->text);
+	buf_str(b, ".</p>\n<p>A program shows a token of the account, made for " GET "; its own server makes one when it is asked "
+		   "for that method with <code>atproto-proxy</code>.</p>\n");
+	return 0;
+}
+
 int
 job_page(struct call *c, struct err *e)
 {
 	struct front_view v = { 0 };
 	struct job_id id;
 
-	if (parse_id(c, c->path.seg[1], &id, e) != 0 || look(c, &id, &v, e) != 0)
+	if (parse_id(c, c->path.seg[1], &id, e) != 0)
+		return -1;
+	reply_header(&c->reply, "Vary", "Accept");
+	if (prove_job(c, &id, GET, e) != 0)
+		return not_yours(c, e);
+	if (look(c, &id, &v, e) != 0)
 		return -1;
 	if (header_wants_html(c->request->accept)) {
 		reply_type(&c->reply, "text/html; charset=utf-8");
@@ -384,7 +395,6 @@ job_page(struct call *c, struct err *e)
 		reply_type(&c->reply, "application/json");
 		print_job(c, &v, &c->reply.body);
 	}
-	reply_header(&c->reply, "Vary", "Accept");
 	front_view_clear(&v);
 	return 0;
 }
@@ -397,7 +407,7 @@ job_result(struct call *c, struct err *e)
 	struct job_id id;
 	int rc = -1;
 
-	if (parse_id(c, c->path.seg[1], &id, e) != 0 || look(c, &id, &v, e) != 0)
+	if (parse_id(c, c->path.seg[1], &id, e) != 0 || prove_job(c, &id, GET, e) != 0 || look(c, &id, &v, e) != 0)
 		goto out;
 	if (v.state != JOB_DONE && !(v.has_result && v.streamed)) {
 		err_named(e, ERR_INPUT, "JobNotDone", "the job is %s; its answer is not there yet", job_state_name(v.state));

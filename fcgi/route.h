@@ -55,7 +55,9 @@ typedef int handler_fn(struct call *c, struct err *e);
 /* invoke.c */
 handler_fn invoke_bundle, invoke_xrpc;
 /* job.c */
-handler_fn job_get, job_cancel, job_list, job_page, job_result;
+handler_fn job_get, job_cancel, job_page, job_result;
+/* list.c */
+handler_fn list_jobs, list_logs;
 /* card.c */
 handler_fn card_describe, card_did, card_health, card_ready;
 /* page_*.c */

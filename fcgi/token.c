@@ -28,7 +28,7 @@ token_is_ours(const char *authorization)
 }
 
 int
-token_read(struct token *t, const struct request *r, const struct conf *c, struct err *e)
+token_read(struct token *t, const struct request *r, const struct conf *c, const char *method, struct err *e)
 {
 	const char *text = r->authorization;
 	int64_t now = clock_wall_ms();
@@ -40,7 +40,7 @@ token_read(struct token *t, const struct request *r, const struct conf *c, struc
 	if (jwt_parse(&t->jwt, text, strlen(text), e) != 0)
 		return -1;
 	t->any = true;
-	if (jwt_check(&t->jwt, c->did, TOKEN_FRAGMENT, TOKEN_METHOD, now / 1000, e) != 0)
+	if (jwt_check(&t->jwt, c->did, TOKEN_FRAGMENT, method, now / 1000, e) != 0)
 		return -1;
 	t->text = text;
 	return 0;

@@ -25,8 +25,8 @@ struct token {
 #define TOKEN_INIT { .any = false }
 void token_clear(struct token *t);
 
-/* 0 also when none was sent.  A token that is none, or not for us and now: ERR_DENIED with a name of jwt_names. */
-int token_read(struct token *t, const struct request *r, const struct conf *c, struct err *e);
+/* 0 also when none was sent.  A token that is none, or not for us, this method and now: ERR_DENIED with a name of jwt_names. */
+int token_read(struct token *t, const struct request *r, const struct conf *c, const char *method, struct err *e);
 /* Puts it into the job, which borrows it. */
 void token_fill(struct token *t, struct front_job *j);
 /* A header's value that is ours and reaches no handler. */

@@ -75,6 +75,12 @@ writer_ahead(struct writer *w, const char *token)
 	buf_clear(&b);
 }
 
+void
+writer_question(struct writer *w)
+{
+	(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, SLIP_QUESTION, 1);
+}
+
 static void
 settle(struct ticket *t, const struct err *e)
 {

@@ -34,6 +34,8 @@ void writer_free(struct writer *w);
 void writer_submit(struct writer *w, struct ticket *list);
 /* Says a token ahead of its call's ticket: it is verified while that is committed. */
 void writer_ahead(struct writer *w, const char *token);
+/* There is a question in the table proof. */
+void writer_question(struct writer *w);
 /* Rings the scheduler, for orders that went another way. */
 void writer_ring(struct writer *w);
 

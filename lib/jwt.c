@@ -24,7 +24,7 @@ static const struct {
 	{ "BadJwtIss", "the issuer is not a DID, or one that is not registered" },
 	{ "BadJwtId", "no jti, so that it could be used again and again" },
 	{ "BadJwtAudience", "for somebody else: aud is neither this runner's DID nor that and #at_run" },
-	{ "BadJwtLexiconMethod", "for another method than dev.at-run.invoke" },
+	{ "BadJwtLexiconMethod", "for another method than the one that is called; that of a bundle's call is dev.at-run.invoke" },
 	{ "JwtExpired", "its time is over" },
 	{ "JwtNotYetValid", "its time has not come" },
 	{ "JwtLifetimeTooLong", "valid for more than an hour" },

@@ -603,15 +603,5 @@ secret_time_print(int64_t ms, char out[32])
 int64_t
 secret_time_parse(const char *s)
 {
-	struct tm tm = { 0 };
-	int64_t offset = 0;
-	const char *rest;
-
-	if (!syntax_datetime(s, strlen(s)) || (rest = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm)) == NULL)
-		return -1;
-	if (*rest == '.')
-		rest += 1 + strspn(rest + 1, "0123456789");
-	if (*rest == '+' || *rest == '-')
-		offset = (strtol(rest + 1, NULL, 10) * 60 + strtol(rest + 4, NULL, 10)) * (*rest == '-' ? -60 : 60);
-	return ((int64_t)timegm(&tm) - offset) * 1000;
+	return syntax_datetime_ms(s);
 }

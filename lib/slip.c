@@ -92,6 +92,12 @@ slip_ahead(const char *p, size_t n, size_t *token_n)
 	return magic == AHEAD_MAGIC ? p + sizeof magic : NULL;
 }
 
+bool
+slip_question(const char *p, size_t n)
+{
+	return n == 1 && p[0] == SLIP_QUESTION[0];
+}
+
 /* The head, when it and what follows are sound. */
 static bool
 read_head(const char *p, size_t n, struct head *h)

@@ -26,6 +26,9 @@ bool slip_print(struct buf *out, const struct front_job *j);
 void slip_ahead_print(struct buf *out, const char *token);
 /* The token of such a datagram and its length; NULL when it is none. */
 const char *slip_ahead(const char *p, size_t n, size_t *token_n);
+/* A datagram of its own that says: there is a question in the table proof. */
+#define SLIP_QUESTION "?"
+bool slip_question(const char *p, size_t n);
 /* The row of the next slip of a datagram; 0 when these bytes are none. */
 int64_t slip_row(const char *p, size_t n);
 /* Takes the next slip off a datagram: the job as work_queued would have read it, to be cleared with work_job_clear; false

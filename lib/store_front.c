@@ -293,6 +293,24 @@ job_exists(struct store *s, const struct job_id *id, struct err *e)
 	return rc == 1 ? 0 : err_named(e, ERR_NOTFOUND, "JobNotFound", "no such job, or it was long ago");
 }
 
+int
+front_job_caller(struct store *s, const struct job_id *id, char **caller, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_JOB_CALLER, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_JOB_CALLER_ROW, id->row);
+	bind_text(q, FRONT_JOB_CALLER_NONCE, id->nonce);
+	if ((rc = store_row(s, q, e)) < 0)
+		return -1;
+	if (rc == 1)
+		*caller = take_text(q, 0);
+	store_done(q);
+	return rc == 1 ? 0 : err_named(e, ERR_NOTFOUND, "JobNotFound", "no such job, or it was long ago");
+}
+
 static int
 cancel(struct store *s, const struct job_id *id, struct err *e)
 {
@@ -421,34 +439,6 @@ front_runtimes(struct store *s, struct buf *json, struct err *e)
 		member(json, "version", see_text(q, 2));
 		member(json, "wall", see_text(q, 3));
 		buf_fmt(json, ",\"available\":%s}", see_text(q, 3) != NULL ? "true" : "false");
-		sep = ",";
-	}
-	buf_char(json, ']');
-	return rc;
-}
-
-int
-front_jobs(struct store *s, int64_t before, int limit, struct buf *json, struct err *e)
-{
-	static const char *const keys[] = { "id", "mode", "state", "outcome", "start", "author", "bundle", "version",
-		"endpoint", "caller", "createdAt", "startedAt", "doneAt", "error", "message" };
-	sqlite3_stmt *q = store_use(s, SQL_FRONT_JOBS, e);
-	const char *sep = "";
-	size_t i;
-	int rc;
-
-	if (q == NULL)
-		return -1;
-	bind_int(q, FRONT_JOBS_BEFORE, before > 0 ? before : INT64_MAX);
-	bind_int(q, FRONT_JOBS_LIMIT, limit);
-	buf_char(json, '[');
-	while ((rc = store_step(s, q, e)) == 1) {
-		buf_fmt(json, "%s{\"id\":", sep);
-		buf_json_str(json, see_text(q, 0));
-		for (i = 1; i < sizeof keys / sizeof *keys; i++)
-			if (see_text(q, (int)i) != NULL)
-				member(json, keys[i], see_text(q, (int)i));
-		buf_char(json, '}');
 		sep = ",";
 	}
 	buf_char(json, ']');

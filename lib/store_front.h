@@ -123,7 +123,7 @@ int front_tally(struct store *s, struct buf *out, struct err *e);
 
 /* The runtimes of the card, in a JSON array text: [{"name","mimeTypes","version","wall","available"}]. */
 int front_runtimes(struct store *s, struct buf *json, struct err *e);
-/* dev.at-run.listJobs: newest first, below `before` (0: from the top), as a JSON array of at most limit. */
-int front_jobs(struct store *s, int64_t before, int limit, struct buf *json, struct err *e);
+/* The DID of whose call it is, owned by the caller; NULL: anonymous.  ERR_NOTFOUND. */
+int front_job_caller(struct store *s, const struct job_id *id, char **caller, struct err *e);
 
 #endif

@@ -1,7 +1,11 @@
 #include "lib/store_token.h"
 
+#include <string.h>
+
 #include "lib/err.h"
 #include "lib/store_internal.h"
+
+#define PROOF_KEPT_MS 60000
 
 int64_t
 store_token_until(int64_t expires_at, int64_t timeout_ms)
@@ -127,4 +131,117 @@ work_spent_prune(struct store *s, int64_t now, int max, struct err *e)
 	bind_int(q, WORK_PRUNE_SPENT_TO, to);
 	bind_int(q, WORK_PRUNE_SPENT_NOW, now);
 	return store_run(s, q, e);
+}
+
+/* --- whose is a token? --- */
+
+int
+front_proof_ask(struct store *s, const char *token, const char *caller, const char *bell, int64_t now, int most, int64_t *id,
+    struct err *e)
+{
+	sqlite3_stmt *q;
+	bool mine;
+	int n = -1;
+
+	if (store_enter(s, &mine, e) != 0)
+		return -1;
+	if ((q = store_use(s, SQL_FRONT_PROOF_ASK, e)) != NULL) {
+		bind_text(q, FRONT_PROOF_ASK_TOKEN, token);
+		bind_text(q, FRONT_PROOF_ASK_CALLER, caller);
+		bind_text(q, FRONT_PROOF_ASK_BELL, bell);
+		bind_int(q, FRONT_PROOF_ASK_NOW, now);
+		bind_int(q, FRONT_PROOF_ASK_MOST, most);
+		n = store_run(s, q, e);
+		*id = sqlite3_last_insert_rowid(s->db);
+	}
+	if (n == 0)
+		n = err_named(e, ERR_BUSY, "NotEnoughResources", "%d tokens are being checked already; ask again a little later", most);
+	return store_leave(s, mine, n < 0 ? -1 : 0, e);
+}
+
+static enum err_kind
+kind_of(const char *name)
+{
+	int k;
+
+	for (k = 0; k < ERR_KIND_COUNT; k++)
+		if (strcmp(err_kind_name((enum err_kind)k), name) == 0)
+			return (enum err_kind)k;
+	return ERR_INTERNAL;
+}
+
+int
+front_proof_look(struct store *s, int64_t id, const char *token, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_PROOF_LOOK, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_PROOF_LOOK_ID, id);
+	bind_text(q, FRONT_PROOF_LOOK_TOKEN, token);
+	if ((rc = store_row(s, q, e)) < 0)
+		return -1;
+	if (rc == 0)
+		return err_set(e, ERR_INTERNAL, "the question after a token is gone");
+	rc = see_int(q, 0) != 0;
+	if (rc == 1 && see_text(q, 1) != NULL)
+		rc = err_named(e, kind_of(see_text(q, 1)), see_text(q, 2), "%s", see_text(q, 3));
+	store_done(q);
+	return rc;
+}
+
+int
+front_proof_drop(struct store *s, int64_t id, const char *token, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_PROOF_DROP, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_PROOF_DROP_ID, id);
+	bind_text(q, FRONT_PROOF_DROP_TOKEN, token);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
+work_proofs(struct store *s, int max, void (*fn)(void *arg, int64_t id, const char *token, const char *caller,
+    const char *bell), void *arg, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_PROOFS, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_PROOFS_MAX, max);
+	while ((rc = store_step(s, q, e)) == 1)
+		fn(arg, see_int(q, 0), see_text(q, 1), see_text(q, 2), see_text(q, 3));
+	return rc;
+}
+
+int
+work_proof_done(struct store *s, int64_t id, const char *token, const struct err *why, int64_t now, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_PROOF_DONE, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_PROOF_DONE_ID, id);
+	bind_text(q, WORK_PROOF_DONE_TOKEN, token);
+	bind_text(q, WORK_PROOF_DONE_ERROR_KIND, why != NULL ? err_kind_name(why->kind) : NULL);
+	bind_text(q, WORK_PROOF_DONE_ERROR_NAME, why != NULL ? err_name(why) : NULL);
+	bind_text(q, WORK_PROOF_DONE_ERROR, why != NULL ? why->text : NULL);
+	bind_int(q, WORK_PROOF_DONE_NOW, now);
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
+work_proof_prune(struct store *s, int64_t now, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_PRUNE_PROOFS, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_PRUNE_PROOFS_BEFORE, now - PROOF_KEPT_MS);
+	bind_int(q, WORK_PRUNE_PROOFS_AFTER, now + PROOF_KEPT_MS);
+	return store_run(s, q, e) < 0 ? -1 : 0;
 }

@@ -35,4 +35,21 @@ int work_spent_mark(struct store *s, int64_t row, struct err *e);
 /* Drops what can be used no more, of the next max; how many, or -1. */
 int work_spent_prune(struct store *s, int64_t now, int max, struct err *e);
 
+/* --- whose is a token? (the table proof) --- */
+
+/* Asks; *id is the question.  Own transaction.  ERR_BUSY "NotEnoughResources" when `most` are open. */
+int front_proof_ask(struct store *s, const char *token, const char *caller, const char *bell, int64_t now, int most, int64_t *id,
+    struct err *e);
+/* 1: it is the caller's; 0: no answer yet; -1: it is not, or nobody knows; the question is gone then, or goes. */
+int front_proof_look(struct store *s, int64_t id, const char *token, struct err *e);
+int front_proof_drop(struct store *s, int64_t id, const char *token, struct err *e);
+
+/* Open questions, at most max. */
+int work_proofs(struct store *s, int max, void (*fn)(void *arg, int64_t id, const char *token, const char *caller,
+    const char *bell), void *arg, struct err *e);
+/* why NULL: it is the caller's. */
+int work_proof_done(struct store *s, int64_t id, const char *token, const struct err *why, int64_t now, struct err *e);
+/* Drops what nobody took away. */
+int work_proof_prune(struct store *s, int64_t now, struct err *e);
+
 #endif

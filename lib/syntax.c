@@ -1,7 +1,8 @@
 #include "lib/syntax.h"
 
-#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Not <ctype.h>: its answers hang on the locale. */
 static bool
@@ -531,4 +532,20 @@ syntax_handle_lower(char *s)
 {
 	for (; *s != '\0'; s++)
 		*s = low(*s);
+}
+
+int64_t
+syntax_datetime_ms(const char *s)
+{
+	struct tm tm = { 0 };
+	int64_t offset = 0;
+	const char *rest;
+
+	if (!syntax_datetime(s, strlen(s)) || (rest = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm)) == NULL)
+		return -1;
+	if (*rest == '.')
+		rest += 1 + strspn(rest + 1, "0123456789");
+	if (*rest == '+' || *rest == '-')
+		offset = (strtol(rest + 1, NULL, 10) * 60 + strtol(rest + 4, NULL, 10)) * (*rest == '-' ? -60 : 60);
+	return ((int64_t)timegm(&tm) - offset) * 1000;
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SYNTAX_ENV_MAX      128
 #define SYNTAX_DID_MAX      2048
@@ -28,6 +29,7 @@ bool syntax_aturi(const char *s, size_t n);
 bool syntax_at_identifier(const char *s, size_t n); /* a DID or a handle */
 bool syntax_env_name(const char *s, size_t n);      /* of an environment variable: letters, digits, _ */
 bool syntax_datetime(const char *s, size_t n);      /* syntax and meaning: month 13 is refused */
+int64_t syntax_datetime_ms(const char *s);          /* unix ms, whole seconds; -1 when it is none */
 bool syntax_language(const char *s, size_t n);
 bool syntax_cid(const char *s, size_t n); /* any CIDv1 spelling; lib/cid.h takes only those we can check */
 bool syntax_uri(const char *s, size_t n);

@@ -48,7 +48,7 @@ static struct {
 	unsigned next;
 	struct used *used; /* and not written down */
 	size_t n, room;
-	int64_t kept_to; /* the job up to which all are */
+	int64_t kept_to, writing_to; /* the job up to which all are, or will be with the commit */
 } callers;
 
 /* --- what was used --- */
@@ -87,46 +87,50 @@ proven_to(void)
 	return to;
 }
 
-static int
-write_used(int64_t to, struct err *e)
+int
+callers_write(struct store *s, struct err *e)
 {
-	struct store *s = shop.s.store;
+	int64_t to = proven_to();
 	const struct used *u;
 	size_t i;
 
-	if (store_begin(s, false, e) != 0)
-		return -1;
+	if (to < callers.kept_to)
+		to = callers.kept_to; /* what a scheduler before us had proven */
 	for (i = 0, u = callers.used; i < callers.n; i++, u++)
 		if (work_spent_put(s, u->row, u->issuer, u->nonce, u->until_at, e) != 0)
-			break;
-	if (i == callers.n && work_spent_mark(s, to, e) == 0 && store_commit(s, e) == 0)
-		return 0;
-	store_rollback(s);
-	return -1;
+			return -1;
+	callers.writing_to = to;
+	return work_spent_mark(s, to, e);
+}
+
+void
+callers_kept(void)
+{
+	callers.kept_to = callers.writing_to;
+	forget_used();
 }
 
 static void
-keep(int64_t to)
+keep(void)
 {
+	struct store *s = shop.s.store;
 	struct err e = ERR_INIT;
 
-	if (write_used(to, &e) != 0) {
-		log_warn("used tokens", "why=%s", log_q(e.text));
-		return;
+	if (store_begin(s, false, &e) == 0) {
+		if (callers_write(s, &e) == 0 && store_commit(s, &e) == 0) {
+			callers_kept();
+			return;
+		}
+		store_rollback(s);
 	}
-	callers.kept_to = to;
-	forget_used();
+	log_warn("used tokens", "why=%s", log_q(e.text));
 }
 
 void
 callers_keep(void)
 {
-	int64_t to = proven_to();
-
-	if (to < callers.kept_to)
-		to = callers.kept_to; /* what a scheduler before us had proven */
-	if (callers.n > 0 || to - callers.kept_to >= KEEP_ROWS)
-		keep(to);
+	if (callers.n > 0 || proven_to() - callers.kept_to >= KEEP_ROWS)
+		keep();
 }
 
 void
@@ -139,7 +143,15 @@ callers_turn(void)
 void
 callers_renumbered(void)
 {
-	keep(shop.last_row);
+	callers.kept_to = 0;
+	keep();
+}
+
+/* That it was used for no job is known by a number that no job has. */
+static int64_t
+seen_row(int64_t row)
+{
+	return row != 0 ? row : -1;
 }
 
 static void
@@ -148,7 +160,7 @@ on_spent(void *arg, int64_t row, const char *issuer, const char *nonce, int64_t 
 	struct err e = ERR_INIT;
 
 	(void)arg;
-	seen_add(shop.seen, issuer, nonce, row, until_at, clock_wall_ms(), &e);
+	seen_add(shop.seen, issuer, nonce, seen_row(row), until_at, clock_wall_ms(), &e);
 }
 
 static int64_t
@@ -280,11 +292,11 @@ check_signature(const struct person *who, const struct jwt *t, const char *text,
 
 /* key: with which it was verified already, or NULL. */
 static enum callers_said
-prove(struct job *j, struct jwt *t, const struct key *key, struct err *e)
+prove(struct claim *c, struct jwt *t, const struct key *key, struct err *e)
 {
 	const struct person *who;
 
-	if (seen_before(shop.seen, t->issuer, t->nonce, j->w.id.row)) {
+	if (seen_before(shop.seen, t->issuer, t->nonce, c->row)) {
 		err_named(e, ERR_DENIED, "JwtReplayed", "token: it was used before; each is good for one call");
 		return CALLERS_REFUSED;
 	}
@@ -292,34 +304,34 @@ prove(struct job *j, struct jwt *t, const struct key *key, struct err *e)
 		return CALLERS_WAIT;
 	if (!who->has_key)
 		return unknown(who, t, e);
-	if ((key == NULL || !key_equal(key, &who->key)) && check_signature(who, t, j->w.token, e) != 0) {
-		bool again = !j->renewed && people_renew(shop.people, t->issuer);
+	if ((key == NULL || !key_equal(key, &who->key)) && check_signature(who, t, c->token, e) != 0) {
+		bool again = !c->renewed && people_renew(shop.people, t->issuer);
 
-		j->renewed = true;
+		c->renewed = true;
 		return again ? CALLERS_WAIT : CALLERS_REFUSED;
 	}
-	if (seen_add(shop.seen, t->issuer, t->nonce, j->w.id.row, until(t), clock_wall_ms(), e) != 0)
+	if (seen_add(shop.seen, t->issuer, t->nonce, seen_row(c->row), until(t), clock_wall_ms(), e) != 0)
 		return CALLERS_REFUSED;
-	remember(j->w.id.row, t->issuer, t->nonce, until(t));
+	remember(c->row, t->issuer, t->nonce, until(t));
 	t->issuer = t->nonce = NULL;
 	return CALLERS_PROVEN;
 }
 
-static enum callers_said
-prove_token(struct job *j, struct err *e)
+enum callers_said
+callers_claim(struct claim *c, struct err *e)
 {
-	size_t n = strlen(j->w.token);
+	size_t n = strlen(c->token);
 	enum callers_said said = CALLERS_REFUSED;
 	struct jwt t;
 	struct key key;
-	bool ahead = take_ahead(j->w.token, n, &t, &key);
+	bool ahead = take_ahead(c->token, n, &t, &key);
 
-	if (!ahead && jwt_parse(&t, j->w.token, n, e) != 0)
+	if (!ahead && jwt_parse(&t, c->token, n, e) != 0)
 		return CALLERS_REFUSED;
-	if (strcmp(t.issuer, j->w.caller) == 0)
-		said = prove(j, &t, ahead ? &key : NULL, e);
+	if (strcmp(t.issuer, c->caller) == 0)
+		said = prove(c, &t, ahead ? &key : NULL, e);
 	else
-		err_named(e, ERR_DENIED, "BadJwt", "token: it is another's than the job says");
+		err_named(e, ERR_DENIED, "BadJwt", "token: it is another's than it was taken for");
 	jwt_clear(&t);
 	return said;
 }
@@ -327,14 +339,16 @@ prove_token(struct job *j, struct err *e)
 enum callers_said
 callers_prove(struct job *j, struct err *e)
 {
+	struct claim c = { j->w.token, j->w.caller, j->w.id.row, j->renewed };
 	enum callers_said said = CALLERS_REFUSED;
 
-	if (j->w.token != NULL)
-		said = prove_token(j, e);
+	if (c.token != NULL)
+		said = callers_claim(&c, e);
 	else if (work_is_rerun(shop.s.store, j->w.id.row))
 		said = CALLERS_PROVEN; /* the caller of the job it was made from was */
 	else
 		err_named(e, ERR_DENIED, "BadJwt", "token: none stands beside the job");
+	j->renewed = c.renewed;
 	if (said == CALLERS_PROVEN)
 		j->unproven = false;
 	return said;

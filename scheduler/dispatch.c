@@ -58,6 +58,7 @@
 #include "scheduler/orders.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
+#include "scheduler/proofs.h"
 #include "scheduler/quota.h"
 #include "scheduler/report.h"
 #include "scheduler/retry.h"
@@ -197,6 +198,7 @@ dispatch_turn(void *arg)
 		callers_turn();
 		shop.wrote = true;
 	}
+	proofs_turn();
 	if (shop.wrote)
 		checkpoint_turn(shop.checkpoint, shop.s.store);
 	shop.wrote = false;
@@ -247,6 +249,8 @@ keep_house(void)
 		n = -1;
 	if (n >= 0 && work_spent_prune(shop.s.store, now, PRUNE_TOKENS, &e) < 0)
 		n = -1;
+	if (n >= 0 && work_proof_prune(shop.s.store, now, &e) != 0)
+		n = -1;
 	if (n >= 0 && key_prune(shop.s.store, now - shop.conf->jobs.keep_keys, PRUNE_KEYS, &e) < 0)
 		n = -1;
 	if (n >= 0 && work_firing_prune(shop.s.store, now - shop.conf->scheduler.keep_async, PRUNE_KEYS, &e) < 0)
@@ -275,6 +279,7 @@ on_tick(void *arg)
 	shop.ticks++;
 	shop.look = shop.orders = shop.new_blanks = shop.rung = shop.knocked = true;
 	report_tick();
+	proofs_look();
 	if (shop.ticks % BEAT_TICKS == 0) {
 		survey();
 		shop.turn.beat = true;
@@ -304,13 +309,26 @@ on_late_orders(void *arg)
 	shop.orders = true;
 }
 
-static bool
-heard_ahead(const char *p, size_t n)
+static void
+on_person(const char *name)
 {
-	const char *token = slip_ahead(p, n, &n);
+	proofs_person(name);
+	intake_person(name);
+}
 
+/* A word about a token. */
+static bool
+hear_token(const char *p, size_t n)
+{
+	size_t token_n;
+	const char *token = slip_ahead(p, n, &token_n);
+
+	if (slip_question(p, n)) {
+		proofs_look();
+		return true;
+	}
 	if (token != NULL)
-		callers_ahead(token, n);
+		callers_ahead(token, token_n);
 	return token != NULL;
 }
 
@@ -326,7 +344,7 @@ on_bell(void *arg, uint32_t ev)
 	(void)arg;
 	(void)ev;
 	for (i = 0; i < BELLS_A_TURN && (n = bell_next(shop.bell, heard, sizeof heard)) >= 0; i++)
-		bare = !(intake_slips(heard, (size_t)n) || heard_ahead(heard, (size_t)n)) || bare;
+		bare = !(intake_slips(heard, (size_t)n) || hear_token(heard, (size_t)n)) || bare;
 	if (!bare)
 		return;
 	shop.look = shop.rung = shop.knocked = true;
@@ -531,7 +549,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	vault_open();
 	if (any_closed(s->walls) && exits_start(shop.exits, e) != 0)
 		return -1;
-	shop.people = people_new(s->conf, shop.fetch, intake_person);
+	shop.people = people_new(s->conf, shop.fetch, on_person);
 	shop.seen = seen_new();
 	if (enrol_open(e) != 0 || schedule_open(e) != 0)
 		return -1;
@@ -648,6 +666,7 @@ dispatch_close(void)
 	exits_free(shop.exits);
 	people_free(shop.people);
 	graph_free(shop.graph);
+	proofs_close();
 	callers_close();
 	seen_free(shop.seen);
 	quota_close();

@@ -141,6 +141,20 @@ INSERT OR REPLACE INTO idempotency (scope, caller, key, job, created_at) VALUES 
 -- name: front_token_same
 SELECT 1 FROM request WHERE job = :job AND token = :token;
 
+-- name: front_proof_ask
+-- So many questions may be open.
+INSERT INTO proof (token, caller, bell, asked_at) SELECT :token, :caller, :bell, :now
+ WHERE (SELECT count(*) FROM (SELECT 1 FROM proof INDEXED BY proof_open WHERE done_at IS NULL LIMIT :most)) < :most;
+
+-- name: front_proof_look
+SELECT done_at IS NOT NULL, error_kind, error_name, error FROM proof WHERE id = :id AND token = :token;
+
+-- name: front_proof_drop
+DELETE FROM proof WHERE id = :id AND token = :token;
+
+-- name: front_job_caller
+SELECT caller FROM job WHERE id = :row AND nonce = :nonce;
+
 -- name: front_load
 -- Jobs not done; the count stops at its cap.
 SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT :cap);
@@ -222,13 +236,48 @@ SELECT value FROM meta WHERE key = 'tally';
 -- name: front_runtimes
 SELECT name, mime_json, version, wall FROM runtime ORDER BY name;
 
+-- name: front_newest_job
+SELECT coalesce(max(id), 0) FROM job;
+
 -- name: front_jobs
--- Newest first.
-SELECT id || '-' || nonce, mode, state, outcome, start, author, bundle, version, endpoint, caller,
+-- Newest first, of a stretch of rows: those of an author or a caller.
+SELECT id, id || '-' || nonce, mode, state, outcome, start, author, bundle, version, endpoint, caller,
        strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', done_at / 1000.0, 'unixepoch'), error_name, error
-  FROM job WHERE id < :before ORDER BY id DESC LIMIT :limit;
+  FROM job
+ WHERE id < :before AND id >= :floor AND (:who IS NULL OR coalesce(did, author) = :who OR caller = :who)
+   AND (:bundle IS NULL OR bundle = :bundle)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: front_newest_line
+SELECT coalesce(max(id), 0) FROM log;
+
+-- name: front_log_at
+SELECT at FROM log WHERE id >= :floor ORDER BY id LIMIT 1;
+
+-- name: front_logs
+-- Newest first, of a stretch of rows: of an author's bundles, also what they said while they were loaded.
+SELECT l.id, l.id, strftime('%Y-%m-%dT%H:%M:%fZ', l.at / 1000.0, 'unixepoch'), l.level, l.source, j.id || '-' || j.nonce,
+       coalesce(j.bundle, b.name), j.version, j.endpoint, l.instance, l.text
+  FROM log l LEFT JOIN job j ON j.id = l.job
+       LEFT JOIN instance i ON l.job IS NULL AND i.id = l.instance LEFT JOIN bundle b ON b.cid = i.cid
+ WHERE l.id < :before AND l.id >= :floor AND l.at >= :since
+   AND (:who IS NULL OR coalesce(j.did, j.author, b.did) = :who)
+   AND (:bundle IS NULL OR coalesce(j.bundle, b.name) = :bundle)
+   AND CASE l.level WHEN 'debug' THEN 0 WHEN 'info' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END
+       >= CASE coalesce(:level, 'debug') WHEN 'debug' THEN 0 WHEN 'info' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END
+ ORDER BY l.id DESC LIMIT :limit;
+
+-- name: front_logs_of_job
+SELECT l.id, l.id, strftime('%Y-%m-%dT%H:%M:%fZ', l.at / 1000.0, 'unixepoch'), l.level, l.source, j.id || '-' || j.nonce,
+       j.bundle, j.version, j.endpoint, l.instance, l.text
+  FROM job j CROSS JOIN log l ON l.job = j.id
+ WHERE j.id = :row AND j.nonce = :nonce AND l.job = :row AND l.id < :before AND l.at >= :since
+   AND (:who IS NULL OR coalesce(j.did, j.author) = :who) AND (:bundle IS NULL OR j.bundle = :bundle)
+   AND CASE l.level WHEN 'debug' THEN 0 WHEN 'info' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END
+       >= CASE coalesce(:level, 'debug') WHEN 'debug' THEN 0 WHEN 'info' THEN 1 WHEN 'warn' THEN 2 ELSE 3 END
+ ORDER BY l.id DESC LIMIT :limit;
 
 -- ---- the workshop: lib/store_work.c ----
 -- OR ROLLBACK for a job: a change that the schema refuses is our own mistake and ends the transaction, and SQLite need not
@@ -309,6 +358,18 @@ INSERT INTO spent (job, issuer, nonce, until_at) VALUES (:job, :issuer, :nonce, 
 
 -- name: work_spent_mark
 INSERT OR REPLACE INTO meta (key, value) VALUES ('spent_to', CAST(:row AS TEXT));
+
+-- name: work_proofs
+SELECT id, token, caller, bell FROM proof INDEXED BY proof_open WHERE done_at IS NULL ORDER BY id LIMIT :max;
+
+-- name: work_proof_done
+-- An id may come again; with it comes another token.
+UPDATE proof SET done_at = :now, error_kind = :error_kind, error_name = :error_name, error = :error
+ WHERE id = :id AND token = :token AND done_at IS NULL;
+
+-- name: work_prune_proofs
+-- Whoever asked has gone.
+DELETE FROM proof WHERE asked_at < :before OR asked_at > :after;
 
 -- name: work_next_lane
 -- The first admitted job of the next endpoint in byte order.

@@ -10,7 +10,16 @@ from kit import *  # noqa: E402,F403
 t = Cases()
 where = scratch()
 METHOD = 'dev.at-run.invoke'
-CODE = b"""def who(request, ctx):
+CODE = b"""import sys
+
+
+def loud(request, ctx):
+    print('one')
+    print('two', file=sys.stderr)
+    return 'said'
+
+
+def who(request, ctx):
     return {'caller': ctx.caller, 'authorization': request.headers.get('authorization'), 'method': request.method}
 """
 
@@ -21,7 +30,7 @@ class World:
         self.people = People(where)
         self.alice, self.carol = self.pds.account('alice.test'), self.pds.account('carol.test')
         self.alice.deploy('hello', CODE, 'text/x-python', runtime='application/python', entry='main.py',
-                          endpoints={'who': {}})
+                          endpoints={'who': {}, 'loud': {}})
         self.documents = Serve(self.document)
         self.runner = Runner(where, did='did:web:localhost%%3A%d' % self.documents.port, sections={
             'access': {'mode': 'allowlist', 'allowlist': [self.alice.did]},
@@ -78,6 +87,29 @@ def refused(a, name, status=401):
         same(a.header('www-authenticate'), 'Bearer', a)
 
 
+def ask_for(w, method, sign=None, account=None, **params):
+    """A method of the runner, with a token made for it."""
+    lxm = 'dev.at-run.' + method
+    token = w.service_token(account, lxm=lxm) if account else sign(lxm=lxm) if sign else None
+    return ask(w, token, '%s/xrpc/%s?%s' % (w.runner.url, lxm, urllib.parse.urlencode(params)))
+
+
+def fits(a, nsid):
+    """The answer, when its lexicon takes it."""
+    same(a.status, 200, a)
+    node, modules = pds_node()
+    p = subprocess.run([node, os.path.join(ROOT, 'tests', 'e2e', 'lexicons.mjs')], capture_output=True, timeout=60,
+                       input=json.dumps([{'record': a.json, 'valid': True, 'output': True, 'nsid': nsid}]).encode(),
+                       env=dict(os.environ, AT_RUND_PDS_MODULES=modules))
+    same(json.loads(p.stdout)['answers'], [None], p.stderr)
+    return a.json
+
+
+def through(w, account, method, **params):
+    return call('%s/xrpc/dev.at-run.%s?%s' % (w.pds.url, method, urllib.parse.urlencode(params)),
+                headers=bearer(account.jwt) + [('atproto-proxy', w.did + '#at_run')])
+
+
 def anonymous(w):
     caller(ask(w), None)
 
@@ -112,8 +144,7 @@ def through_the_pds(w):
 def accepted_jobs(w):
     a = call(w.url, headers=bearer(w.sign()) + [('Prefer', 'respond-async')])
     same(a.status, 202, a)
-    done = until(lambda: (j := call(w.runner.url + '/xrpc/dev.at-run.getJob?id=' + a.json['id']).json)['state'] == 'done' and j,
-                 'the job')
+    done = until(lambda: (j := ask_for(w, 'getJob', w.sign, id=a.json['id']).json)['state'] == 'done' and j, 'the job')
     same(done['outcome'], 'ok', done)
     same(w.runner.sql('SELECT caller FROM job WHERE id = ?', int(a.json['id'].split('-')[0])), [(w.hand_did,)])
 
@@ -194,6 +225,124 @@ def under_a_key(w):
     refused(call(w.url, headers=bearer(w.sign()) + key), 'IdempotencyKeyInUse', 409)
 
 
+def logs_of_an_author(w):
+    url = '%s/bundle/%s/hello/latest/loud' % (w.runner.url, w.alice.did)
+    jobs = [call(url).header('at-run-job') for _ in range(3)]
+    until(lambda: w.runner.sql("SELECT count(*) FROM log WHERE text LIKE 'two%'")[0][0] >= 3, 'the lines')
+    lines = fits(ask_for(w, 'getLogs', account=w.alice), 'dev.at-run.getLogs')['lines']
+    check([x['line'] for x in lines] == sorted((x['line'] for x in lines), reverse=True), lines)
+    same({x['job'] for x in lines if x['text'].startswith(('one', 'two'))}, set(jobs), lines)
+    of_one = ask_for(w, 'getLogs', account=w.alice, job=jobs[1]).json['lines']
+    same(sorted((x['text'].strip(), x['source'], x['endpoint']) for x in of_one if x['source'] != 'runner'),
+         [('one', 'console', 'loud'), ('two', 'console', 'loud')], of_one)
+    grave = ask_for(w, 'getLogs', account=w.alice, level='warn').json['lines']
+    check(grave and len(grave) < len(lines) and all(x['level'] in ('warn', 'error') for x in grave), grave)
+    paged, cursor = [], None
+    while True:
+        a = ask_for(w, 'getLogs', account=w.alice, limit=2, **({'cursor': cursor} if cursor else {})).json
+        check(len(a['lines']) <= 2, a)
+        paged += a['lines']
+        cursor = a.get('cursor')
+        if not cursor:
+            break
+    same(paged, lines)
+    same(ask_for(w, 'getLogs', account=w.alice, since='2100-01-01T00:00:00Z').json, {'lines': []})
+    same(ask_for(w, 'getLogs', account=w.alice, since='2020-01-01T00:00:00Z', bundle='hello').json['lines'], lines)
+    same(ask_for(w, 'getLogs', account=w.alice, bundle='other').json['lines'], [])
+    # Whoever is not the author sees nothing of it, by any filter.
+    same(ask_for(w, 'getLogs', account=w.carol).json, {'lines': []})
+    same(ask_for(w, 'getLogs', account=w.carol, job=jobs[1]).json, {'lines': []})
+    same(through(w, w.alice, 'getLogs', job=jobs[0]).json['lines'], ask_for(w, 'getLogs', account=w.alice, job=jobs[0]).json['lines'])
+    same(through(w, w.carol, 'getLogs').json, {'lines': []})
+    check(len(ask_for(w, 'getLogs').json['lines']) >= len(lines), 'a developer sees all')
+
+
+def tokens_for_what_is_no_call(w):
+    where = w.runner.url + '/xrpc/dev.at-run.getLogs'
+    refused(ask(w, w.sign(), where), 'BadJwtLexiconMethod')
+    refused(ask(w, w.sign(lxm='dev.at-run.getLogs')), 'BadJwtLexiconMethod')
+    other = w.people('key', curve='P-256')
+    refused(ask(w, w.sign(lxm='dev.at-run.getLogs', key=other['key']), where), 'BadJwtSignature')
+    refused(ask(w, w.sign(lxm='dev.at-run.getLogs', iss='did:plc:' + 'a' * 24), where), 'BadJwtIss')
+    token = w.sign(lxm='dev.at-run.getLogs')
+    same(ask(w, token, where).json, {'lines': []})
+    refused(ask(w, token, where), 'JwtReplayed')
+    same(w.runner.sql('SELECT count(*) FROM proof'), [(0,)], 'questions that were answered')
+    check(w.runner.sql('SELECT count(*) FROM spent WHERE job = 0 AND issuer = ?', w.hand_did)[0][0] >= 1, 'written down at once')
+
+
+def jobs_of_whoever_asks(w):
+    mine = ask(w, w.service_token(w.carol)).header('at-run-job')
+    theirs = call(w.url).header('at-run-job')
+    jobs = fits(ask_for(w, 'listJobs', account=w.carol), 'dev.at-run.listJobs')['jobs']
+    check(mine in [j['id'] for j in jobs] and all(j['caller'] == w.carol.did for j in jobs), jobs)
+    jobs = ask_for(w, 'listJobs', account=w.alice).json['jobs']
+    check({mine, theirs} <= {j['id'] for j in jobs}, jobs)
+    some = ask_for(w, 'listJobs', account=w.alice, limit=1).json
+    more = ask_for(w, 'listJobs', account=w.alice, limit=1, cursor=some['cursor']).json
+    same([some['jobs'][0]['id'], more['jobs'][0]['id']], [j['id'] for j in jobs[:2]])
+    same(ask_for(w, 'listJobs', account=w.alice, bundle='other').json['jobs'], [])
+    check(mine in [j['id'] for j in through(w, w.carol, 'listJobs').json['jobs']], 'through the PDS')
+
+
+def results_of_a_caller(w):
+    """Of a call with a token its id is not enough; of any other it is."""
+    a = call(w.url, headers=bearer(w.service_token(w.carol)) + [('Prefer', 'respond-async')])
+    same(a.status, 202, a)
+    job, page = a.json['id'], w.runner.url + '/job/' + a.json['id']
+
+    def get(url, account=None, lxm='dev.at-run.getJob', **kw):
+        return ask(w, w.service_token(account, lxm=lxm) if account else None, url, **kw)
+
+    until(lambda: get(page, w.carol).json['state'] == 'done', 'the job')
+    for url in (page, page + '/result', w.runner.url + '/xrpc/dev.at-run.getJob?id=' + job):
+        refused(get(url), 'AuthMissing')
+        refused(get(url, w.alice), 'JobOfAnother', 403)
+        refused(get(url, w.carol, METHOD), 'BadJwtLexiconMethod')
+        same(get(url, w.carol).status, 200)
+    same(get(page + '/result', w.carol).json['caller'], w.carol.did)
+    same(through(w, w.carol, 'getJob', id=job).json['outcome'], 'ok')
+    same(through(w, w.alice, 'getJob', id=job).status, 403)
+    shown = call(page, headers=[('Accept', 'text/html')])
+    check(shown.status == 401 and shown.header('content-type').startswith('text/html') and b'for that account alone' in shown.body
+          and w.carol.did.encode() not in shown.body, shown)
+    stop = w.runner.url + '/xrpc/dev.at-run.cancelJob?id=' + job
+    refused(ask(w, None, stop, method='POST'), 'AuthMissing')
+    refused(ask(w, w.service_token(w.alice, lxm='dev.at-run.cancelJob'), stop, method='POST'), 'JobOfAnother', 403)
+    same(ask(w, w.service_token(w.carol, lxm='dev.at-run.cancelJob'), stop, method='POST').json['state'], 'done')
+    for url in ('/job/%s', '/job/%s/result', '/xrpc/dev.at-run.getJob?id=%s'):
+        same(call(w.runner.url + url % call(w.url).header('at-run-job')).status, 200)
+
+
+def slow_to_say_who(w):
+    """Issuers whose servers do not answer hold some threads, and not the others."""
+    free = threading.Event()
+
+    def slow(method, path, headers, body, send):
+        free.wait(30)
+        send(404, None, {})
+
+    servers = [Serve(slow) for _ in range(2)]
+    w.runner.stop()
+    w.runner.conf['web']['threads'] = '4'
+    w.runner.write()
+    w.runner.start()
+    where, got = w.runner.url + '/xrpc/dev.at-run.getLogs', []
+    threads = [threading.Thread(target=lambda s=s: got.append(ask(w, w.sign(
+        lxm='dev.at-run.getLogs', iss='did:web:localhost%%3A%d' % s.port), where))) for s in servers]
+    for x in threads:
+        x.start()
+    until(lambda: w.runner.sql('SELECT count(*) FROM proof WHERE done_at IS NULL') == [(2,)], 'two questions')
+    a = ask(w, w.sign(lxm='dev.at-run.getLogs'), where)
+    same((a.status, a.error, a.header('retry-after') is not None), (503, 'NotEnoughResources', True), a)
+    same(call(w.runner.url + '/health').status, 200)
+    free.set()
+    for x in threads:
+        x.join()
+    same([(a.status, a.error) for a in got], [(401, 'BadJwtIss')] * 2, got)
+    same(ask(w, w.sign(lxm='dev.at-run.getLogs'), where).status, 200)
+
+
 def after_a_restart(w):
     token = w.sign()
     caller(ask(w, token), w.hand_did)
@@ -204,7 +353,9 @@ def after_a_restart(w):
 
 def after_a_kill(w):
     """What nobody has written down yet stands in its request; what is written down outlives it."""
-    tokens = []
+    tokens, read = [], w.sign(lxm='dev.at-run.getLogs')
+    where = w.runner.url + '/xrpc/dev.at-run.getLogs'
+    same(ask(w, read, where).status, 200)
     for _ in range(2):
         tokens.append(w.sign())
         caller(ask(w, tokens[-1]), w.hand_did)
@@ -213,7 +364,9 @@ def after_a_kill(w):
         until(lambda: w.runner.sql('SELECT pid FROM run ORDER BY id DESC LIMIT 1')[0] != (pid,) and w.runner.is_ready(),
               'another scheduler')
         for token in tokens:
-            refused(ask(w, token), 'JwtReplayed')
+            # What comes before it has cleared up behind the killed one is lost with that.
+            refused(until(lambda t=token: (a := ask(w, t)).status != 502 and a, 'a scheduler that has cleared up'), 'JwtReplayed')
+        refused(ask(w, read, where), 'JwtReplayed')
     until(lambda: w.runner.sql("SELECT count(*) FROM spent WHERE issuer = ? AND job > 0", w.hand_did)[0][0] >= 2, 'written down')
     last, = w.runner.sql("SELECT max(id) FROM job WHERE caller IS NOT NULL")[0]
     until(lambda: int(w.runner.sql("SELECT value FROM meta WHERE key = 'spent_to'")[0][0]) >= last, 'how far')
@@ -295,7 +448,8 @@ def main():
         t.run('callers', lambda: skip(why))
         t.end()
     for fn in (anonymous, of_a_pds, for_the_service, of_the_other_curve, through_the_pds, accepted_jobs, tokens_that_are_none,
-               used_twice, at_the_same_time, under_a_key, after_a_restart, after_a_kill, a_rotated_key, a_rotated_key_of_an_author, modes):
+               used_twice, at_the_same_time, under_a_key, logs_of_an_author, tokens_for_what_is_no_call, jobs_of_whoever_asks,
+               results_of_a_caller, after_a_restart, after_a_kill, a_rotated_key, a_rotated_key_of_an_author, slow_to_say_who, modes):
         t.run('tokens: ' + fn.__name__.replace('_', ' '), fn, w)
     t.end()
 

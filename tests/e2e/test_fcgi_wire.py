@@ -205,7 +205,9 @@ def own_routes(h):
             ('/bundle/nohandle/n/latest/e', 400, 'InvalidHandle'), ('/bundle/a.b/n!/latest/e', 400, 'InvalidBundleName'),
             ('/bundle/local/n/latest/e', 400, 'InvalidHandle'), ('/bundle/%s/n' % AUTHOR, 400, 'InvalidRequest'),
             ('/job/1', 400, 'InvalidJobId'), ('/job/1-' + '0' * 32, 404, 'JobNotFound'),
-            ('/xrpc/dev.at-run.getJob', 400, 'InvalidRequest'), ('/xrpc/dev.at-run.listJobs', 403, 'Forbidden'),
+            ('/xrpc/dev.at-run.getJob', 400, 'InvalidRequest'), ('/xrpc/dev.at-run.listJobs', 401, 'AuthMissing'),
+            ('/xrpc/dev.at-run.getLogs', 401, 'AuthMissing'), ('/xrpc/dev.at-run.getLogs?level=loud', 400, 'InvalidRequest'),
+            ('/xrpc/dev.at-run.getLogs?since=today', 400, 'InvalidRequest'), ('/xrpc/dev.at-run.getLogs?limit=0', 400, 'InvalidRequest'),
             ('/xrpc/dev.at-run.cancelJob?id=1', 400, 'InvalidRequest'), ('/' + 'x' * 9000, 414, 'UriTooLong')):
         a = h.get(uri)
         check(a.status == status and a.json()['error'] == error and a.json()['message'], uri[:60], a.raw[:300])

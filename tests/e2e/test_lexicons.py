@@ -52,7 +52,7 @@ def ask(cases):
 
 def valid():
     got = ask([])
-    for name in ('bundle', 'runner', 'secret', 'invoke', 'describeRunner', 'getJob', 'cancelJob', 'listJobs'):
+    for name in ('bundle', 'runner', 'secret', 'invoke', 'describeRunner', 'getJob', 'cancelJob', 'listJobs', 'getLogs'):
         check('dev.at-run.' + name in got['lexicons'], name, got['lexicons'])
 
 
@@ -68,9 +68,13 @@ def outputs():
     card = {'did': None, 'operator': 'did:plc:ewvi7nxzyoun6zhxrhs64oiz', 'keys': {'secrets': ['z6LS'], 'receipts': []}, 'software': 'at-rund', 'version': '0', 'access': {'mode': 'open'},
             'runtimes': [{'name': 'node', 'mimeTypes': ['a/b'], 'wall': None}]}
     got = ask([{'record': job, 'valid': True, 'output': True, 'nsid': 'dev.at-run.getJob'},
+               {'record': {'lines': [{'line': 7, 'at': '2026-01-01T00:00:00.000Z', 'level': 'info', 'source': 'stdout', 'text': 'x'}], 'cursor': '7'},
+                'valid': True, 'output': True, 'nsid': 'dev.at-run.getLogs'},
+               {'record': {'jobs': [{'id': '1-a', 'state': 'done'}]}, 'valid': True, 'output': True, 'nsid': 'dev.at-run.listJobs'},
+               {'record': {'lines': [{'line': '7'}]}, 'valid': False, 'output': True, 'nsid': 'dev.at-run.getLogs'},
                {'record': card, 'valid': True, 'output': True, 'nsid': 'dev.at-run.describeRunner'},
                {'record': {'state': 'done'}, 'valid': False, 'output': True, 'nsid': 'dev.at-run.getJob'}])
-    same(got['answers'], [None] * 3)
+    same(got['answers'], [None] * 6)
 
 
 t = Cases()

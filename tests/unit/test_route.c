@@ -41,6 +41,8 @@ TEST(every_route_is_found_and_every_wrong_one_refused)
 		{ "POST", "/xrpc/dev.at-run.cancelJob", "cancelJob", 200 },
 		{ "GET", "/xrpc/dev.at-run.getJob", "getJob", 200 },
 		{ "GET", "/xrpc/dev.at-run.listJobs", "listJobs", 200 },
+		{ "GET", "/xrpc/dev.at-run.getLogs", "getLogs", 200 },
+		{ "POST", "/xrpc/dev.at-run.getLogs", "-", 400 },
 		{ "GET", "/xrpc/dev.at-run.describeRunner", "describeRunner", 200 },
 		{ "GET", "/xrpc/com.example.unknown", "-", 501 },
 		{ "GET", "/xrpc/no-nsid", "-", 400 },

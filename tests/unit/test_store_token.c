@@ -1,4 +1,5 @@
 /* Tokens in the ledger: where one stands that was used, so that the next scheduler knows it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/buf.h"
@@ -107,4 +108,66 @@ TEST(used_tokens_stand_until_they_could_be_used_no_more)
 	CHECK_INT(work_spent(s, 9000, list_spent, &b, &e), 0);
 	CHECK_INT(b.len, 0);
 	buf_clear(&b);
+}
+
+static void
+list_proofs(void *arg, int64_t id, const char *token, const char *caller, const char *bell)
+{
+	buf_fmt(arg, "%lld %s %s %s;", (long long)id, token, caller, bell);
+}
+
+TEST(a_question_is_answered_in_its_row)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT, no = ERR_INIT;
+	struct buf b = BUF_INIT;
+	int64_t one, two, three;
+
+	CHECK_INT(front_proof_ask(s, "t1", "did:plc:c", "f1-1", 1000, 2, &one, &e), 0);
+	CHECK_INT(front_proof_ask(s, "t2", "did:plc:d", "f1-2", 1000, 2, &two, &e), 0);
+	CHECK_INT(front_proof_ask(s, "t3", "did:plc:d", "f1-2", 1000, 2, &three, &e), -1);
+	CHECK_INT(e.kind, ERR_BUSY);
+	CHECK_INT(work_proofs(s, 10, list_proofs, &b, &e), 0);
+	CHECK_STR(b.data, "1 t1 did:plc:c f1-1;2 t2 did:plc:d f1-2;");
+	CHECK_INT(front_proof_look(s, one, "t1", &e), 0);
+	/* The number may have been another question's. */
+	CHECK_INT(work_proof_done(s, one, "t2", NULL, 1001, &e), 0);
+	CHECK_INT(front_proof_look(s, one, "t1", &e), 0);
+	CHECK_INT(work_proof_done(s, one, "t1", NULL, 1001, &e), 0);
+	CHECK_INT(front_proof_look(s, one, "t1", &e), 1);
+	err_named(&no, ERR_DENIED, "JwtReplayed", "used before");
+	CHECK_INT(work_proof_done(s, two, "t2", &no, 1001, &e), 0);
+	e = (struct err)ERR_INIT;
+	CHECK_INT(front_proof_look(s, two, "t2", &e), -1);
+	CHECK_INT(e.kind, ERR_DENIED);
+	CHECK_STR(e.name, "JwtReplayed");
+	CHECK_STR(e.text, "used before");
+	CHECK_INT(front_proof_drop(s, one, "t1", &e), 0);
+	CHECK_INT(front_proof_look(s, one, "t1", &e), -1);
+	/* Those that are answered count no more. */
+	CHECK_INT(front_proof_ask(s, "t3", "did:plc:d", "f1-2", 1000, 2, &three, &e), 0);
+	CHECK_INT(work_proof_prune(s, 1000 + 59000, &e), 0);
+	CHECK_INT(front_proof_look(s, three, "t3", &e), 0);
+	CHECK_INT(work_proof_prune(s, 1000 + 61000, &e), 0);
+	CHECK_INT(front_proof_look(s, three, "t3", &e), -1);
+	buf_clear(&b);
+}
+
+TEST(whose_a_call_was)
+{
+	struct store *s = t_store();
+	struct err e = ERR_INIT;
+	struct job_id id = { .row = enqueue(s, "did:plc:c", "t") };
+	struct work_job w = { 0 };
+	char *caller = NULL;
+
+	CHECK_INT(work_job_load(s, id.row, &w, &e), 0);
+	id = w.id;
+	work_job_clear(&w);
+	CHECK_INT(front_job_caller(s, &id, &caller, &e), 0);
+	CHECK_STR(caller, "did:plc:c");
+	free(caller);
+	id.nonce[0] = id.nonce[0] == 'a' ? 'b' : 'a';
+	CHECK_INT(front_job_caller(s, &id, &caller, &e), -1);
+	CHECK_INT(e.kind, ERR_NOTFOUND);
 }
