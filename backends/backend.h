@@ -68,6 +68,8 @@ struct plan {
 	bool foreign;
 	/* Its processes are children of somebody else's daemon: who they are, the socket's other end tells.  With `contained`. */
 	bool abroad;
+	/* Its processes are those of a kernel in user space (gVisor): what can be counted is its control group.  With `contained`. */
+	bool sealed;
 	/* A program of the host that may have to call set-uid helpers; nothing of a bundle runs with its rights. */
 	bool trusted;
 	/*

@@ -46,6 +46,8 @@
 #define FILTER      "/runtime/filter"
 #define GATE_FILES  2048
 #define OWN_MEMORY  (32LL << 20)
+#define GVISOR_MEMORY (160LL << 20) /* of its kernel in user space */
+#define GVISOR_TASKS 1024          /* its own and one for each inside; looking is quicker than that, and it dies of it */
 #define V1_MEMORY   "/sys/fs/cgroup/memory/memory.oom_control"
 #define PROBE_MS    20000
 #define SWEEP_MS    60000
@@ -167,7 +169,8 @@ add_rights(const struct conf *c, const struct engine *x, struct conf_list *l)
 	arg(l, "--ipc", "private");
 	arg(l, "--hostname", "runner");
 	arg(l, "--user", USER_INSIDE);
-	if (!x->docker && !x->rootless) {
+	/* gVisor is the boundary itself; what opens files for it would stand before our home's door in a user namespace. */
+	if (!x->docker && !x->rootless && !engine_is_gvisor(x)) {
 		arg_fmt(l, "--uidmap", mem_fmt("0:%lld:%d", (long long)c->container.first_uid, IDS));
 		arg_fmt(l, "--gidmap", mem_fmt("0:%lld:%d", (long long)c->container.first_uid, IDS));
 	}
@@ -196,9 +199,11 @@ gate_files(const struct conf *c)
 static void
 add_bounds(const struct conf *c, const struct engine *x, struct conf_list *l)
 {
-	long long scratch = c->limits.scratch > 4096 ? c->limits.scratch : 4096, tasks = c->limits.processes + 1;
+	bool gvisor = engine_is_gvisor(x);
+	long long scratch = c->limits.scratch > 4096 ? c->limits.scratch : 4096;
+	long long tasks = c->limits.processes + (gvisor ? GVISOR_TASKS : 1);
 	/* /tmp and /dev/shm are memory too, and so is what the kernel and the gate need for themselves. */
-	long long memory = c->limits.memory + 2 * scratch + OWN_MEMORY;
+	long long memory = c->limits.memory + 2 * scratch + (gvisor ? GVISOR_MEMORY : OWN_MEMORY);
 
 	arg_fmt(l, "--tmpfs", mem_fmt("/tmp:rw,exec,nosuid,nodev,mode=1777,size=%lld", scratch));
 	arg_fmt(l, "--shm-size", mem_fmt("%lld", scratch));
@@ -224,7 +229,8 @@ add_bounds(const struct conf *c, const struct engine *x, struct conf_list *l)
 static void
 add_files(const struct conf *c, const struct runtime *r, const char *gate, struct conf_list *l)
 {
-	char *shared = mem_fmt("%s/../js", r->dir), *real = realpath(shared, NULL), *resolv = path_of(c, "resolv.conf"), *filter = path_of(c, "seccomp.bpf");
+	char *shared = mem_fmt("%s/../js", r->dir), *real = realpath(shared, NULL);
+	char *resolv = path_of(c, "resolv.conf"), *filter = path_of(c, "seccomp.bpf");
 	char *inside = mem_fmt("/runtime/%s", r->name);
 
 	volume(l, gate, GATE);
@@ -380,6 +386,7 @@ container_plan_by(const struct engine *x, const struct conf *c, const struct tas
 	p->dir = mem_str("/job");
 	p->cwd = mem_str("/");
 	p->contained = p->gate = p->foreign = p->trusted = true;
+	p->sealed = engine_is_gvisor(x);
 	rc = 0;
 out:
 	parts_clear(&read);
@@ -557,9 +564,16 @@ try_all(const struct conf *c, struct engine *x, const struct image *m, const cha
 	for (i = 0; (name = candidate(c, x, i)) != NULL; i++) {
 		int without;
 
-		if (!use_runtime(x, name))
+		if (!use_runtime(x, name)) {
+			if (i == 0 && strcmp(c->container.runtime, "auto") != 0)
+				return err_set(e, ERR_NOTFOUND, "container.runtime = %s is not installed: apt install %s", name, name);
 			continue;
-		for (without = 0; without < 2; without++) {
+		}
+		if (engine_is_gvisor(x) && (x->docker || x->rootless))
+			return err_set(e, ERR_INPUT, "container.runtime = runsc works with the podman of root only: docker wants it in its "
+			    "daemon.json, and an ordinary user's has no control groups to count by");
+		/* Nothing of what runs there could be counted without. */
+		for (without = 0; without < (engine_is_gvisor(x) ? 1 : 2); without++) {
 			x->cgroups = without == 0;
 			if (try_once(c, x, m, gate, e) == 0)
 				return 0;
@@ -593,6 +607,14 @@ container_probe(const struct conf *c, struct err *e)
 	return rc;
 }
 
+static const char *
+bounds_of(const struct engine *x)
+{
+	if (engine_is_gvisor(x))
+		return "memory, processes and CPU time counted by cgroup, of processes to some 16";
+	return x->cgroups ? "memory and processes bounded by cgroup" : "without cgroups: memory and processes are bounded by looking";
+}
+
 /* "podman version 4.3.1, runc, memory and processes bounded by cgroup" */
 static void
 container_describe(const struct conf *c, struct buf *out)
@@ -606,8 +628,7 @@ container_describe(const struct conf *c, struct buf *out)
 		buf_fmt(out, "%.*s, ", (int)strcspn(said.data, "\n"), said.data);
 	if (engine.runtime != NULL)
 		buf_fmt(out, "%s, ", name != NULL ? name + 1 : engine.runtime);
-	buf_fmt(out, "%s%s", engine.rootless ? "of an ordinary user, " : "", engine.cgroups ?
-	    "memory and processes bounded by cgroup" : "without cgroups: memory and processes are bounded by looking");
+	buf_fmt(out, "%s%s", engine.rootless ? "of an ordinary user, " : "", bounds_of(&engine));
 	buf_clear(&said);
 }
 

@@ -48,14 +48,30 @@ engine_clear(struct engine *x)
 	*x = (struct engine){ 0 };
 }
 
+bool
+engine_is_gvisor(const struct engine *x)
+{
+	const char *name = x->runtime != NULL ? strrchr(x->runtime, '/') : NULL;
+
+	return x->runtime != NULL && strcmp(name != NULL ? name + 1 : x->runtime, "runsc") == 0;
+}
+
 void
 engine_argv(const struct engine *x, struct conf_list *argv)
 {
+	/* Its network stack has a loopback and nothing else; what connects inside reaches the sockets that we put there. */
+	static const char *const flags[] = { "network=none", "host-uds=open", NULL };
+	const char *const *flag = flags;
+
 	parts_add(argv, mem_str(x->program));
 	if (x->runtime == NULL || x->docker)
 		return;
 	parts_add(argv, mem_str("--runtime"));
 	parts_add(argv, mem_str(x->runtime));
+	for (; engine_is_gvisor(x) && *flag != NULL; flag++) {
+		parts_add(argv, mem_str("--runtime-flag"));
+		parts_add(argv, mem_str(*flag));
+	}
 }
 
 static void

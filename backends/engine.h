@@ -25,6 +25,8 @@ int engine_find(const struct conf *c, struct engine *x, struct err *e);
 void engine_clear(struct engine *x);
 /* "podman" or "docker". */
 const char *engine_name(const struct engine *x);
+/* Is its OCI runtime runsc, gVisor's? */
+bool engine_is_gvisor(const struct engine *x);
 /* Its program and the options that stand before the command. */
 void engine_argv(const struct engine *x, struct conf_list *argv);
 /* All that it finds in its environment: paths of its own, nothing that an image could ask for (CVE-2026-57231). */

@@ -48,7 +48,7 @@ setup_debian() {
 		;;
 	test)
 		echo cmd:g++=g++ dpkg:libcmocka-dev cmd:apache2=apache2 dpkg:libapache2-mod-fcgid cmd:nginx=nginx \
-		    cmd:caddy=caddy cmd:git=git cmd:dockerd=docker.io cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
+		    cmd:caddy=caddy cmd:git=git cmd:dockerd=docker.io cmd:runsc=runsc cmd:clang-14=clang-14 dpkg:libclang-rt-14-dev dpkg:libfaketime \
 		    dpkg:python3-croniter cmd:chromium=chromium dpkg:fonts-liberation \
 		    dpkg:build-essential cmd:dpkg-buildpackage=dpkg-dev cmd:dh=debhelper cmd:lintian=lintian \
 		    cmd:crontab=cron cmd:prometheus=prometheus cmd:zsh=zsh cmd:fish=fish cmd:age=age

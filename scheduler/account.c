@@ -24,6 +24,7 @@
 #include "lib/err.h"
 #include "lib/mem.h"
 #include "scheduler/collect.h"
+#include "scheduler/group_usage.h"
 #include "scheduler/loop.h"
 
 #define BUSY_MS       100
@@ -33,6 +34,7 @@
 #define SCRATCH_LEAST 4096 /* a tmpfs has a page */
 #define GROUP_SPARE   (INT64_C(16) << 20) /* the wall itself, page tables, buffers of the kernel */
 #define GROUP_TASKS   2                   /* the wall itself */
+#define SEALED_TASKS  16 /* threads of its kernel in user space, which come and go */
 #define DATA_SPARE    (INT64_C(1) << 30) /* address space that runtimes map writable and never touch */
 
 /* A limit in force and the key that sets it. */
@@ -49,6 +51,9 @@ struct account {
 	account_over_fn *fn;
 	void *arg;
 	int proc_fd, tmp_fd; /* inside */
+	bool sealed;         /* nothing can be seen but what its control group uses */
+	struct group_usage use;
+	int64_t idle_memory, idle_tasks; /* of its kernel in user space, before a bundle came */
 	int oom_fd;          /* where its own memory cgroup counts what it had to kill; -1: it has none */
 	bool busy;
 	int64_t busy_from;   /* ms of the loop's clock */
@@ -135,12 +140,27 @@ shared_out(int proc, const char *pid)
 }
 
 static void
+look_at_group(const struct account *a, struct usage *u)
+{
+	int64_t memory = group_usage_memory(&a->use) - a->idle_memory, tasks = group_usage_tasks(&a->use) - a->idle_tasks;
+
+	*u = (struct usage){ memory > 0 ? memory : 0, tasks > SEALED_TASKS ? tasks - SEALED_TASKS : 0, 1,
+		group_usage_cpu_ns(&a->use) * sysconf(_SC_CLK_TCK) / INT64_C(1000000000) };
+}
+
+static void
 look(const struct account *a, bool exact, struct usage *u)
 {
-	int fd = openat(a->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	int fd;
+	DIR *d;
 	const struct dirent *x;
 
+	if (a->sealed) {
+		look_at_group(a, u);
+		return;
+	}
+	fd = openat(a->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd >= 0 ? fdopendir(fd) : NULL;
 	*u = (struct usage){ 0, 0, 0, 0 };
 	if (d == NULL) {
 		if (fd >= 0)
@@ -313,50 +333,31 @@ account_answers(struct account *a)
 
 /* --- the beginning and the end --- */
 
-/* Its path in the hierarchy of the memory controller, allocated; NULL: none. */
-static char *
-memory_group(const char *pid, bool *v1)
+static void
+groups_of(const char *who, char *text, size_t room)
 {
-	char name[64], text[4096], *line, *rest = text, *found = NULL;
+	char name[64];
 
-	snprintf(name, sizeof name, "/proc/%.20s/cgroup", pid);
-	if (!read_at(AT_FDCWD, name, text, sizeof text))
-		return NULL;
-	*v1 = false;
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		char *at = strchr(line, ':'), *path = at != NULL ? strchr(at + 1, ':') : NULL;
-
-		if (path == NULL)
-			continue;
-		*path++ = '\0';
-		if (strcmp(at + 1, "memory") == 0 || (at[1] == '\0' && found == NULL)) {
-			*v1 = at[1] != '\0';
-			free(found);
-			found = mem_str(path);
-		}
-	}
-	return found;
+	snprintf(name, sizeof name, "/proc/%.20s/cgroup", who);
+	if (!read_at(AT_FDCWD, name, text, room))
+		text[0] = '\0';
 }
 
-/* Only of a group that is not also ours. */
-static int
-oom_open(pid_t first)
+/* What its group of memory had to kill; its own group's use as well, where nothing else can be seen. */
+static void
+open_groups(struct account *a, pid_t first)
 {
-	char pid[24], *path, *its, *own;
-	bool v1 = false, own_v1 = false;
-	int fd = -1;
+	char pid[24], its[4096], own[4096];
 
 	snprintf(pid, sizeof pid, "%d", (int)first);
-	its = memory_group(pid, &v1);
-	own = memory_group("self", &own_v1);
-	if (its != NULL && own != NULL && strcmp(its, own) != 0) {
-		path = v1 ? mem_fmt("/sys/fs/cgroup/memory%s/memory.oom_control", its) : mem_fmt("/sys/fs/cgroup%s/memory.events", its);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		free(path);
-	}
-	free(its);
-	free(own);
-	return fd;
+	groups_of(pid, its, sizeof its);
+	groups_of("self", own, sizeof own);
+	a->oom_fd = group_memory_file(GROUPS_DIR, its, own, "memory.oom_control", "memory.events");
+	if (!a->sealed)
+		return;
+	group_usage_open(&a->use, GROUPS_DIR, its, own);
+	a->idle_memory = group_usage_memory(&a->use);
+	a->idle_tasks = group_usage_tasks(&a->use);
 }
 
 static pid_t
@@ -383,6 +384,19 @@ account_bounds(const struct conf *c, int64_t memory, int64_t processes, int64_t 
 	*tasks = processes + GROUP_TASKS;
 }
 
+static struct account *
+begin(const struct conf *c, account_over_fn *fn, void *arg)
+{
+	struct account *a = mem_alloc(sizeof *a);
+
+	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1, .oom_fd = -1, .cpu_from = -1,
+		.use = { -1, -1, -1, false },
+		.scratch = { c->limits.scratch > SCRATCH_LEAST ? c->limits.scratch : SCRATCH_LEAST, "limits.scratch" },
+		.memory = { c->limits.memory, "limits.memory" }, .tasks = { c->limits.processes, "limits.processes" },
+		.cpu = { c->limits.cpu, "limits.cpu" } };
+	return a;
+}
+
 struct account *
 account_new(const struct conf *c, pid_t outer, struct cgroup *group, account_over_fn *fn, void *arg, struct err *e)
 {
@@ -394,11 +408,9 @@ account_new(const struct conf *c, pid_t outer, struct cgroup *group, account_ove
 		err_set(e, ERR_INTERNAL, "process %d has no namespace to look into", (int)outer);
 		return NULL;
 	}
-	a = mem_alloc(sizeof *a);
-	*a = (struct account){ .conf = c, .fn = fn, .arg = arg, .proc_fd = -1, .tmp_fd = -1, .oom_fd = -1, .cpu_from = -1, .group = group,
-		.executor = executor, .scratch = { c->limits.scratch > SCRATCH_LEAST ? c->limits.scratch : SCRATCH_LEAST, "limits.scratch" },
-		.memory = { c->limits.memory, "limits.memory" }, .tasks = { c->limits.processes, "limits.processes" },
-		.cpu = { c->limits.cpu, "limits.cpu" } };
+	a = begin(c, fn, arg);
+	a->group = group;
+	a->executor = executor;
 	snprintf(path, sizeof path, "/proc/%d/root/proc", (int)first);
 	a->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	snprintf(path, sizeof path, "/proc/%d/root/tmp", (int)first);
@@ -408,10 +420,26 @@ account_new(const struct conf *c, pid_t outer, struct cgroup *group, account_ove
 		account_free(a);
 		return NULL;
 	}
-	a->oom_fd = oom_open(first);
+	open_groups(a, first);
 	/* Of an ordinary user the kernel counts by namespace, with the wall's own process; of root it never does. */
 	set_bound(executor, RLIMIT_NPROC, c->limits.processes + 1);
 	set_bound(executor, RLIMIT_DATA, c->limits.memory * 2 + DATA_SPARE);
+	loop_after(&a->timer, IDLE_MS, on_look, a);
+	return a;
+}
+
+struct account *
+account_new_sealed(const struct conf *c, pid_t member, account_over_fn *fn, void *arg, struct err *e)
+{
+	struct account *a = begin(c, fn, arg);
+
+	a->sealed = true;
+	open_groups(a, member);
+	if (a->use.memory_fd < 0 || a->use.tasks_fd < 0) {
+		err_set(e, ERR_INTERNAL, "process %d has no control groups of its own to count by", (int)member);
+		account_free(a);
+		return NULL;
+	}
 	loop_after(&a->timer, IDLE_MS, on_look, a);
 	return a;
 }
@@ -428,6 +456,7 @@ account_free(struct account *a)
 		close(a->tmp_fd);
 	if (a->oom_fd >= 0)
 		close(a->oom_fd);
+	group_usage_close(&a->use);
 	free(a);
 }
 
@@ -449,7 +478,7 @@ account_bind(struct account *a, const struct bundle *b)
 	lower(&a->tasks, b->limits.processes, "the bundle's limits.processes");
 	lower(&a->cpu, b->limits.cpu_ms, "the bundle's limits.cpuMs");
 	lower(&a->scratch, b->limits.scratch_bytes, "the bundle's limits.scratchMb");
-	if (b->limits.files > 0 && b->limits.files < a->conf->limits.files)
+	if (!a->sealed && b->limits.files > 0 && b->limits.files < a->conf->limits.files)
 		set_bound(a->executor, RLIMIT_NOFILE, b->limits.files);
 	if (b->limits.memory_bytes > 0 || b->limits.processes > 0) {
 		account_bounds(a->conf, a->memory.max, a->tasks.max, &bytes, &tasks);

@@ -30,6 +30,11 @@ typedef void account_over_fn(void *arg, enum job_outcome outcome, const struct e
  * group may be NULL and stays the caller's, as long as the account is there.
  */
 struct account *account_new(const struct conf *c, pid_t outer, struct cgroup *group, account_over_fn *fn, void *arg, struct err *e);
+/*
+ * Of an instance whose processes are none of this kernel's (plan.sealed): what its control group uses is all that can be seen, and
+ * of processes and memory what came on top since now, when nothing of a bundle runs there.  member: a process of the group.
+ */
+struct account *account_new_sealed(const struct conf *c, pid_t member, account_over_fn *fn, void *arg, struct err *e);
 /* What a group for an instance with these limits is to bound, beside what its processes may use themselves. */
 void account_bounds(const struct conf *c, int64_t memory, int64_t processes, int64_t *bytes, int64_t *tasks);
 /* Did the kernel end it for want of memory?  Then the job's error. */

@@ -78,6 +78,7 @@ struct instance {
 	bool told;                /* and the egress process knows where it may lead: LOAD may go */
 	bool foreign;             /* its user id is another than ours */
 	bool abroad;              /* its processes are not children of ours */
+	bool sealed;              /* they are none of this kernel's: its control group is counted */
 	struct secret_env *secrets; /* given to it; held to cut them out of its log */
 	char *sealed_cid;
 	bool wipes;                 /* they are in out */
@@ -270,18 +271,24 @@ on_exit_of(void *arg, int status)
 
 /* --- frames of the far end --- */
 
-/* The process above the first one inside: ours, or that of an engine's daemon, found from the executor, who has just spoken. */
 static pid_t
-holder_of(const struct instance *i)
+peer_of(const struct instance *i)
 {
 	struct ucred peer = { .pid = 0 };
 	socklen_t n = sizeof peer;
 
-	if (!i->abroad)
-		return i->process.pid;
-	if (getsockopt(i->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 || peer.pid <= 1)
-		return 0;
-	return spawn_parent(spawn_parent(peer.pid));
+	return getsockopt(i->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.pid > 1 ? peer.pid : 0;
+}
+
+/* Through the process above the first one inside: ours, or an engine's daemon's, found from the executor, who has just spoken. */
+static struct account *
+open_account(struct instance *i, struct err *e)
+{
+	pid_t peer = i->abroad || i->sealed ? peer_of(i) : 0;
+
+	if (i->sealed)
+		return account_new_sealed(conf, peer, on_over, i, e);
+	return account_new(conf, i->abroad ? spawn_parent(spawn_parent(peer)) : i->process.pid, i->group, on_over, i, e);
 }
 
 static void
@@ -302,7 +309,7 @@ got_hello(struct instance *i, const struct frame *f)
 		instance_stop(i, "the process that holds it cannot be found");
 		return;
 	}
-	if (i->contained && (i->account = account_new(conf, holder_of(i), i->group, on_over, i, &e)) == NULL) {
+	if (i->contained && (i->account = open_account(i, &e)) == NULL) {
 		instance_stop(i, e.text); /* unseen, nothing of a bundle may run there */
 		return;
 	}
@@ -779,6 +786,7 @@ out:
 	i->contained = plan.contained;
 	i->foreign = plan.foreign;
 	i->abroad = plan.abroad;
+	i->sealed = plan.sealed;
 	i->inside = mem_str(plan.dir != NULL ? plan.dir : i->dir);
 	plan_clear(&plan);
 	if (rc == 0)

@@ -2,6 +2,8 @@
  * Connections: accepted on every allowed port at every address of the loopback, named by the address they came to, and given to
  * the egress process, which carries their bytes: the accepted socket itself goes over to it, with the head of egress.h.  What stays
  * here until the verdict is known is only the question, so that a line can say why it was refused.
+ *
+ * Behind gVisor a socket of its own network cannot leave it (EINVAL): there the bytes follow the head, and haul.c carries them.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,6 +31,7 @@ struct question {
 	int port;
 	uint8_t reply[2 + 255];
 	size_t reply_n;
+	int near; /* what was accepted and could not be given away; -1: the egress process has it */
 };
 
 struct listener {
@@ -41,6 +44,7 @@ static const char *egress_path;
 static int most, count; /* questions */
 static struct listener listeners[LISTENERS_MAX];
 static size_t listener_count;
+static bool keeps;      /* sockets cannot be given away here */
 static bool full;       /* connections wait to be accepted until another has ended */
 static char owned[OWN_MAX][64];
 static size_t owned_count;
@@ -55,12 +59,40 @@ carry_open(const char *socket_path, int connections)
 /* --- one connection --- */
 
 static void
+reset(int fd)
+{
+	struct linger hard = { 1, 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	close(fd);
+}
+
+static void
 question_end(struct question *q)
 {
-	close(q->watch.fd);
-	q->watch.fd = -1;
+	if (q->watch.fd >= 0)
+		close(q->watch.fd);
+	if (q->near >= 0)
+		reset(q->near);
+	q->watch.fd = q->near = -1;
 	count--;
 	gate_free_later(q);
+}
+
+void
+carry_ended(void)
+{
+	count--;
+}
+
+/* The connection to the egress process is the bytes' way now. */
+static void
+haul(struct question *q)
+{
+	if (!haul_begin(q->near, q->watch.fd))
+		return; /* question_end closes both */
+	q->near = q->watch.fd = -1;
+	count++; /* until carry_ended */
 }
 
 static void
@@ -89,10 +121,12 @@ on_verdict(struct watch *w, uint32_t events)
 		return;
 	if (q->reply[0] != EGRESS_OPEN)
 		gate_say("%s:%d is refused: %.*s", q->host, q->port, (int)q->reply[1], (const char *)q->reply + 2);
+	else if (q->near >= 0)
+		haul(q);
 	question_end(q);
 }
 
-/* The head, and the socket with it. */
+/* The head, and with it the socket, or -1: its bytes follow. */
 static bool
 send_head(int to, const char *host, int port, int fd)
 {
@@ -103,16 +137,35 @@ send_head(int to, const char *host, int port, int fd)
 	uint8_t head[EGRESS_HEAD_MAX];
 	size_t n = egress_head_put('C', host, port, head);
 	struct iovec io = { head, n };
-	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof extra };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
 	struct cmsghdr *h;
 
 	memset(&extra, 0, sizeof extra);
-	h = CMSG_FIRSTHDR(&m);
-	h->cmsg_level = SOL_SOCKET;
-	h->cmsg_type = SCM_RIGHTS;
-	h->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(h), &fd, sizeof fd);
+	if (fd >= 0) {
+		m.msg_control = &extra;
+		m.msg_controllen = sizeof extra;
+		h = CMSG_FIRSTHDR(&m);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof fd);
+		memcpy(CMSG_DATA(h), &fd, sizeof fd);
+	}
 	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)n;
+}
+
+/* Gives it away, or keeps it in q->near. */
+static bool
+give(struct question *q, int fd)
+{
+	if (!keeps && send_head(q->watch.fd, q->host, q->port, fd))
+		return true;
+	if (!keeps && errno != EINVAL && errno != EOPNOTSUPP)
+		return false;
+	keeps = true;
+	if (!send_head(q->watch.fd, q->host, q->port, -1))
+		return false;
+	q->near = fd;
+	return true;
 }
 
 static bool
@@ -123,39 +176,32 @@ ask_outside(struct question *q, int fd)
 	memcpy(a.sun_path, egress_path, strlen(egress_path) + 1);
 	q->watch = (struct watch){ socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on_verdict };
 	return q->watch.fd >= 0 && connect(q->watch.fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-	    send_head(q->watch.fd, q->host, q->port, fd) && gate_watch(&q->watch, EPOLLIN | EPOLLRDHUP);
+	    give(q, fd) && gate_watch(&q->watch, EPOLLIN | EPOLLRDHUP);
 }
 
 /* Which name was meant: the address that was connected to says it. */
 static bool
 name_of(int fd, char host[EGRESS_HOST_MAX + 1])
 {
-	struct sockaddr_storage a;
-	const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)&a;
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)&a;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+	} a;
 	socklen_t n = sizeof a;
 	const char *name;
 
-	if (getsockname(fd, (struct sockaddr *)&a, &n) != 0)
+	memset(&a, 0, sizeof a);
+	if (getsockname(fd, &a.any, &n) != 0)
 		return false;
-	if (a.ss_family == AF_INET6)
-		return !IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) &&
-		    inet_ntop(AF_INET6, &six->sin6_addr, host, EGRESS_HOST_MAX) != NULL;
-	if (ntohl(four->sin_addr.s_addr) >> 24 != 127)
-		return inet_ntop(AF_INET, &four->sin_addr, host, EGRESS_HOST_MAX) != NULL;
-	name = names_of(ntohl(four->sin_addr.s_addr));
+	if (a.any.sa_family == AF_INET6)
+		return !IN6_IS_ADDR_LOOPBACK(&a.six.sin6_addr) && inet_ntop(AF_INET6, &a.six.sin6_addr, host, EGRESS_HOST_MAX) != NULL;
+	if (ntohl(a.four.sin_addr.s_addr) >> 24 != 127)
+		return inet_ntop(AF_INET, &a.four.sin_addr, host, EGRESS_HOST_MAX) != NULL;
+	name = names_of(ntohl(a.four.sin_addr.s_addr));
 	if (name != NULL)
 		snprintf(host, EGRESS_HOST_MAX + 1, "%s", name);
 	return name != NULL;
-}
-
-static void
-reset(int fd)
-{
-	struct linger hard = { 1, 0 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-	close(fd);
 }
 
 static void
@@ -171,9 +217,11 @@ begin(int fd, int port)
 		return;
 	}
 	q->port = port;
+	q->near = -1;
 	count++;
 	if (ask_outside(q, fd)) {
-		close(fd); /* the egress process has it */
+		if (q->near < 0)
+			close(fd); /* the egress process has it */
 		return;
 	}
 	gate_say("%s:%d: the way out is closed: %s", q->host, q->port, strerror(errno));

@@ -3,7 +3,7 @@
  *
  *     main.c    options, the child, signals, the loop          names.c   which names there are, and their addresses
  *     ask.c     DNS on 127.0.0.1:53                            carry.c   listeners, and connections to the egress process
- *     shut.c    what the command and the gate itself may do
+ *     shut.c    what the command and the gate itself may do   haul.c    their bytes, behind gVisor
  *
  * It decides nothing that matters: whoever takes it over has one socket to a process that checks everything again.
  */
@@ -25,6 +25,8 @@ struct watch {
 };
 /* false: too many, errno says so. */
 bool gate_watch(struct watch *w, uint32_t events);
+/* The same for a descriptor that is watched already, with another struct. */
+bool gate_rewatch(struct watch *w, uint32_t events);
 /* Frees p when nothing of this turn can mean it any more. */
 void gate_free_later(void *p);
 /* A line on standard error, which is the bundle's log; a flood is cut. */
@@ -53,6 +55,15 @@ void carry_listen(int port, bool six);
 void carry_own(const struct egress_host *literal);
 /* Once a turn: takes up what had to wait. */
 void carry_turn(void);
+/* A connection of haul.c is over: there is room for another. */
+void carry_ended(void);
+
+/* --- haul.c --- */
+
+/* Takes both sockets over, near not watched yet, far already; false: it did not. */
+bool haul_begin(int near, int far);
+/* Once a turn; true: something could go on at once. */
+bool haul_turn(void);
 
 /* --- shut.c --- */
 

@@ -101,6 +101,14 @@ gate_watch(struct watch *w, uint32_t events)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &ev) == 0;
 }
 
+bool
+gate_rewatch(struct watch *w, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = w };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_MOD, w->fd, &ev) == 0;
+}
+
 void
 gate_free_later(void *p)
 {
@@ -246,16 +254,18 @@ static int
 run(void)
 {
 	struct epoll_event ev[EVENTS];
+	bool more = false;
 
 	while (!child_ended) {
 		int wait = names_turn(), n, i;
 
-		n = epoll_wait(epoll_fd, ev, EVENTS, wait);
+		n = epoll_wait(epoll_fd, ev, EVENTS, more ? 0 : wait);
 		for (i = 0; i < n; i++) {
 			struct watch *w = ev[i].data.ptr;
 
 			w->fn(w, ev[i].events);
 		}
+		more = haul_turn();
 		carry_turn();
 		while (later_count > 0)
 			free(later[--later_count]);

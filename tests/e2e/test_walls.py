@@ -97,6 +97,28 @@ def images():
     check(all(rows[n]['image'].startswith('sha256:') and rows[n]['built'] for n in ('deno', 'node', 'python')), rows)
 
 
+def gvisor():
+    """The OCI runtime that the config names: what is to be installed, or that it works and what it bounds."""
+    if no_containers:
+        skip(no_containers)
+    home, path = os.path.join(where, 'gvisor'), os.path.join(where, 'only-podman')
+    os.mkdir(home)
+    os.mkdir(path)
+    os.symlink(program('podman'), path + '/podman')
+    os.symlink(os.path.join(IMAGES, 'images'), home + '/images')
+    with open(os.path.join(home, 'config.ini'), 'w') as f:
+        f.write('isolation = container\n[access]\nmode = open\n[container]\nruntime = runsc\n')
+    f = findings(run('doctor', '--json', home=home, path=path))['wall container']
+    same((f['verdict'], f['mend']), ('failure', 'apt install runsc'), f)
+    if not shutil.which('runsc'):
+        skip('runsc is not installed')
+    f = findings(run('doctor', '--json', home=home))['wall container']
+    if os.geteuid() == 0:
+        check(f['verdict'] == 'ok' and 'runsc, memory, processes and CPU time counted by cgroup' in f['text'], f)
+    else:
+        check(f['verdict'] == 'failure' and 'podman of root only' in f['text'], f)
+
+
 def same_digest():
     """The same packages, twice, in two homes: the same image, bit by bit.  A definition of one's own, in both its forms."""
     if no_containers:
@@ -346,6 +368,7 @@ t.run('doctor without user namespaces', without_user_namespaces)
 t.run('doctor for people: a line each, the command below it', in_lines)
 t.run('a wall asked for by name that does not stand is a failure', asked_by_name)
 t.run('images of all runtimes are built, and containers work', images)
+t.run('gVisor, where it is installed and where not', gvisor)
 t.run('the same packages are the same image, from .ini and from .nix', same_digest)
 t.run('a package that does not exist is named, and nothing half-made stays', unknown_package)
 t.run('a runner with several walls starts', starts)

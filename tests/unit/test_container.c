@@ -122,6 +122,15 @@ TEST(the_container_plan_for_podman_is_the_golden_one)
 	conf_free(c);
 }
 
+TEST(the_container_plan_for_gvisor_is_the_golden_one)
+{
+	struct engine x = { .program = (char *)"/usr/bin/podman", .runtime = (char *)"/usr/bin/runsc", .cgroups = true };
+	struct conf *c = home_with_image();
+
+	golden("tests/golden/container-gvisor.plan", plan_text(&x, c));
+	conf_free(c);
+}
+
 TEST(the_container_plan_for_docker_is_the_golden_one)
 {
 	struct engine x = { .program = (char *)"/usr/bin/docker", .docker = true };
