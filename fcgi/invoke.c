@@ -104,7 +104,7 @@ take_trace(struct call *c, struct invocation *v)
 		return;
 	}
 	c->traced = true;
-	trace_row(&c->trace, v->trace);
+	trace_row(&c->trace, (v->ticket.job.created_at + 1) * 1000, v->trace);
 	v->ticket.job.trace = v->trace;
 }
 

@@ -115,7 +115,19 @@ job_nonce(char out[JOB_NONCE_LEN + 1])
 void
 job_id_print(const struct job_id *id, char out[JOB_ID_LEN + 1])
 {
-	snprintf(out, JOB_ID_LEN + 1, "%lld-%s", (long long)id->row, id->nonce);
+	uint64_t row = id->row > 0 ? (uint64_t)id->row : 0;
+	char digits[20];
+	size_t n = sizeof digits, nonce_n = strnlen(id->nonce, JOB_NONCE_LEN);
+
+	do {
+		digits[--n] = (char)('0' + row % 10);
+		row /= 10;
+	} while (row > 0);
+	memcpy(out, digits + n, sizeof digits - n);
+	out += sizeof digits - n;
+	*out++ = '-';
+	memcpy(out, id->nonce, nonce_n);
+	out[nonce_n] = '\0';
 }
 
 bool

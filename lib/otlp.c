@@ -6,6 +6,7 @@
  */
 #include "lib/otlp.h"
 
+#include <endian.h>
 #include <pb_decode.h>
 #include <pb_encode.h>
 #include <stdio.h>
@@ -295,6 +296,89 @@ put_value(const struct out *o, const struct otlp_attr *a)
 	}
 }
 
+/* --- what most of a batch is: texts with a key, written without a look at the buffer for each byte --- */
+
+static size_t
+varint_bytes(size_t n)
+{
+	size_t bytes = 1;
+
+	for (; n > 0x7f; n >>= 7)
+		bytes++;
+	return bytes;
+}
+
+static uint8_t *
+write_varint(uint8_t *p, size_t n)
+{
+	for (; n > 0x7f; n >>= 7)
+		*p++ = (uint8_t)(n | 0x80);
+	*p++ = (uint8_t)n;
+	return p;
+}
+
+static uint8_t *
+write_bytes(uint8_t *p, uint32_t tag, const void *from, size_t n)
+{
+	*p++ = (uint8_t)(tag << 3 | PB_WT_STRING);
+	p = write_varint(p, n);
+	memcpy(p, from, n);
+	return p + n;
+}
+
+/* tag is less than 16, as all of these are. */
+static void
+put_text_attr(const struct out *o, uint32_t tag, const struct otlp_attr *a)
+{
+	size_t key_n = strlen(a->key), value_n = 1 + varint_bytes(a->n) + a->n,
+	       pair_n = 1 + varint_bytes(key_n) + key_n + 1 + varint_bytes(value_n) + value_n;
+	uint8_t *from = (uint8_t *)buf_room(o->b, 1 + varint_bytes(pair_n) + pair_n), *p = from;
+
+	*p++ = (uint8_t)(tag << 3 | PB_WT_STRING);
+	p = write_varint(p, pair_n);
+	p = write_bytes(p, otlp_KeyValue_key_tag, a->key, key_n);
+	*p++ = otlp_KeyValue_value_tag << 3 | PB_WT_STRING;
+	p = write_varint(p, value_n);
+	p = write_bytes(p, otlp_AnyValue_string_value_tag, a->text, a->n);
+	o->b->len += (size_t)(p - from);
+	*p = '\0';
+}
+
+static uint8_t *
+write_id(uint8_t *p, uint32_t tag, const uint8_t *id, size_t n)
+{
+	return id != NULL ? write_bytes(p, tag, id, n) : p;
+}
+
+static uint8_t *
+write_time(uint8_t *p, uint32_t tag, int64_t us)
+{
+	uint64_t ns = htole64((uint64_t)us * 1000);
+
+	*p++ = (uint8_t)(tag << 3 | PB_WT_64BIT);
+	memcpy(p, &ns, sizeof ns);
+	return p + sizeof ns;
+}
+
+/* What every span has. */
+static void
+put_span_head(const struct out *o, const struct otlp_span *s, int64_t end_us)
+{
+	size_t name_n = strlen(s->name);
+	uint8_t *from = (uint8_t *)buf_room(o->b, 96 + name_n), *p = from;
+
+	p = write_id(p, otlp_Span_trace_id_tag, s->trace, TRACE_ID_BYTES);
+	p = write_id(p, otlp_Span_span_id_tag, s->span, TRACE_SPAN_BYTES);
+	p = write_id(p, otlp_Span_parent_span_id_tag, s->parent, TRACE_SPAN_BYTES);
+	p = write_bytes(p, otlp_Span_name_tag, s->name, name_n);
+	*p++ = otlp_Span_kind_tag << 3 | PB_WT_VARINT;
+	*p++ = (uint8_t)s->kind;
+	p = write_time(p, otlp_Span_start_time_unix_nano_tag, s->start_us);
+	p = write_time(p, otlp_Span_end_time_unix_nano_tag, end_us);
+	o->b->len += (size_t)(p - from);
+	*p = '\0';
+}
+
 static void
 put_attrs(const struct out *o, uint32_t tag, const struct otlp_attr *attrs, size_t n)
 {
@@ -304,6 +388,10 @@ put_attrs(const struct out *o, uint32_t tag, const struct otlp_attr *attrs, size
 		return;
 	list(o, "attributes");
 	for (i = 0; i < n; i++) {
+		if (!o->json && attrs[i].type == OTLP_TEXT) {
+			put_text_attr(o, tag, &attrs[i]);
+			continue;
+		}
 		pair = item(o, tag);
 		put_text(o, AS(KeyValue, key, "key"), attrs[i].key, strlen(attrs[i].key));
 		value = begin(o, AS(KeyValue, value, "value"));
@@ -321,14 +409,19 @@ otlp_add_span(struct buf *batch, bool json, const struct otlp_span *s)
 {
 	const struct out o = { batch, json };
 	size_t span = item(&o, otlp_ScopeGroup_item_tag), part;
+	int64_t end_us = s->end_us > s->start_us ? s->end_us : s->start_us;
 
-	put_id(&o, AS(Span, trace_id, "traceId"), s->trace, TRACE_ID_BYTES);
-	put_id(&o, AS(Span, span_id, "spanId"), s->span, TRACE_SPAN_BYTES);
-	put_id(&o, AS(Span, parent_span_id, "parentSpanId"), s->parent, TRACE_SPAN_BYTES);
-	put_text(&o, AS(Span, name, "name"), s->name, strlen(s->name));
-	put_small(&o, AS(Span, kind, "kind"), s->kind);
-	put_time(&o, AS(Span, start_time_unix_nano, "startTimeUnixNano"), s->start_us);
-	put_time(&o, AS(Span, end_time_unix_nano, "endTimeUnixNano"), s->end_us > s->start_us ? s->end_us : s->start_us);
+	if (json) {
+		put_id(&o, AS(Span, trace_id, "traceId"), s->trace, TRACE_ID_BYTES);
+		put_id(&o, AS(Span, span_id, "spanId"), s->span, TRACE_SPAN_BYTES);
+		put_id(&o, AS(Span, parent_span_id, "parentSpanId"), s->parent, TRACE_SPAN_BYTES);
+		put_text(&o, AS(Span, name, "name"), s->name, strlen(s->name));
+		put_small(&o, AS(Span, kind, "kind"), s->kind);
+		put_time(&o, AS(Span, start_time_unix_nano, "startTimeUnixNano"), s->start_us);
+		put_time(&o, AS(Span, end_time_unix_nano, "endTimeUnixNano"), end_us);
+	} else {
+		put_span_head(&o, s, end_us);
+	}
 	put_attrs(&o, otlp_Span_attributes_tag, s->attrs, s->attrs_n);
 	if (s->link_span != NULL) {
 		list(&o, "links");

@@ -100,9 +100,8 @@ digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Takes n bytes in hex and, after them, the byte `end`. */
 static bool
-take_hex(const char **at, uint8_t *out, size_t n, char end)
+take_bytes(const char **at, uint8_t *out, size_t n)
 {
 	const char *p = *at;
 
@@ -113,8 +112,15 @@ take_hex(const char **at, uint8_t *out, size_t n, char end)
 			return false;
 		*out++ = (uint8_t)(high << 4 | low);
 	}
-	*at = p + (*p != '\0');
-	return *p == end;
+	*at = p;
+	return true;
+}
+
+/* Takes n bytes in hex and, after them, the byte `end`. */
+static bool
+take_hex(const char **at, uint8_t *out, size_t n, char end)
+{
+	return take_bytes(at, out, n) && *(*at)++ == end;
 }
 
 /* A version of the future may say more after a dash; 255 is none. */
@@ -164,32 +170,52 @@ trace_header(const struct trace *t, const uint8_t span[TRACE_SPAN_BYTES], char o
 }
 
 void
-trace_row(const struct trace *t, char out[TRACE_ROW_TEXT])
+trace_row(const struct trace *t, int64_t by_us, char out[TRACE_ROW_TEXT])
 {
+	int64_t n = by_us - t->start_us;
+	char digits[20];
+	size_t at = sizeof digits;
+
 	trace_hex(t->id, sizeof t->id, out);
 	out[32] = '-';
 	trace_hex(t->span, sizeof t->span, out + 33);
 	out[49] = '-';
 	trace_hex(&t->flags, 1, out + 50);
-	out[52] = '-';
-	trace_hex(t->parent, sizeof t->parent, out + 53);
-	out[69] = '-';
-	snprintf(out + 70, TRACE_ROW_TEXT - 70, "%lld", (long long)t->start_us);
+	out += 52;
+	if (!trace_none(t->parent, sizeof t->parent)) {
+		*out++ = '-';
+		trace_hex(t->parent, sizeof t->parent, out);
+		out += 16;
+	}
+	if (t->start_us != 0 && n >= 0) {
+		do {
+			digits[--at] = (char)('0' + n % 10);
+			n /= 10;
+		} while (n > 0);
+		*out++ = '+';
+		memcpy(out, digits + at, sizeof digits - at);
+		out += sizeof digits - at;
+	}
+	*out = '\0';
 }
 
 bool
-trace_row_parse(const char *row, struct trace *t)
+trace_row_parse(const char *row, int64_t by_us, struct trace *t)
 {
 	struct trace got = { .start_us = 0 };
 	const char *p = row;
 	char *end;
 
 	if (!take_hex(&p, got.id, sizeof got.id, '-') || !take_hex(&p, got.span, sizeof got.span, '-') ||
-	    !take_hex(&p, &got.flags, 1, '-') || !take_hex(&p, got.parent, sizeof got.parent, '-') || digit(*p) < 0 ||
-	    digit(*p) > 9)
+	    !take_bytes(&p, &got.flags, 1))
 		return false;
-	got.start_us = strtoll(p, &end, 10);
-	if (*end != '\0' || trace_none(got.id, sizeof got.id) || trace_none(got.span, sizeof got.span))
+	if (*p == '-' && (p++, !take_bytes(&p, got.parent, sizeof got.parent)))
+		return false;
+	if (*p == '+' && digit(p[1]) >= 0 && digit(p[1]) <= 9) {
+		got.start_us = by_us - strtoll(p + 1, &end, 10);
+		p = end;
+	}
+	if (*p != '\0' || trace_none(got.id, sizeof got.id) || trace_none(got.span, sizeof got.span))
 		return false;
 	*t = got;
 	return true;

@@ -29,9 +29,12 @@ bool trace_parse(const char *header, struct trace *t);
 void trace_begin(struct trace *t, const struct trace *parent, uint8_t flags, int64_t start_us);
 /* traceparent for whoever is called from this span of the trace. */
 void trace_header(const struct trace *t, const uint8_t span[TRACE_SPAN_BYTES], char out[TRACE_HEADER_TEXT + 1]);
-/* The text that stands in job.trace: trace-span-flags-parent-microseconds.  It begins with the trace id. */
-void trace_row(const struct trace *t, char out[TRACE_ROW_TEXT]);
-bool trace_row_parse(const char *row, struct trace *t);
+/*
+ * The text that stands in job.trace: trace-span-flags, then -parent when there is one, then +N when the request came N microseconds
+ * before `by`, the millisecond that follows the one in which the job was made (unix, microseconds).
+ */
+void trace_row(const struct trace *t, int64_t by_us, char out[TRACE_ROW_TEXT]);
+bool trace_row_parse(const char *row, int64_t by_us, struct trace *t);
 /* Ids: not secret, only never the same twice.  Never all 0. */
 void trace_random(uint8_t *out, size_t n);
 /* The n-th span below one, the same each time: whoever makes it and whoever speaks of it earlier agree. */

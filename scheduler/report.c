@@ -20,7 +20,7 @@
 #include "scheduler/role.h"
 
 #define PENDING_MAX (1024 * 1024) /* bytes that the role has not taken */
-#define FLUSH_BYTES (32 * 1024)
+#define FLUSH_BYTES (64 * 1024)
 #define FLUSH_MS    200
 #define MESSAGE_MAX 400
 #define BODY_MAX    16384
@@ -244,23 +244,31 @@ report_trace(struct trace *t, const struct trace *parent, int64_t start_us)
 /* --- records --- */
 
 static void
-put_attr(enum attr key, const char *other, size_t other_n, enum otlp_type type, const char *text, size_t n, int64_t number)
+put_attr(enum attr key, const char *other, size_t other_n, enum otlp_type type, const void *value, size_t n)
 {
-	struct record_attr a = { .key = (uint8_t)key, .type = (uint8_t)type, .key_n = (uint8_t)other_n, .n = (uint32_t)n,
-		.number = number };
+	struct record_attr a = { .key = (uint8_t)key, .type = (uint8_t)type, .key_n = (uint8_t)other_n, .n = (uint32_t)n };
+	char *to;
 
 	if (rep.over)
 		return;
-	buf_add(&rep.role.out, &a, sizeof a);
-	buf_add(&rep.role.out, other, other_n);
-	buf_add(&rep.role.out, text, n);
+	to = buf_room(&rep.role.out, sizeof a + other_n + n);
+	memcpy(to, &a, sizeof a);
+	memcpy(to + sizeof a, other, other_n);
+	memcpy(to + sizeof a + other_n, value, n);
+	rep.role.out.len += sizeof a + other_n + n;
 	rep.attrs++;
+}
+
+static void
+put_number(enum attr key, enum otlp_type type, int64_t n)
+{
+	put_attr(key, "", 0, type, &n, sizeof n);
 }
 
 void
 report_text_n(enum attr key, const char *text, size_t n)
 {
-	put_attr(key, "", 0, OTLP_TEXT, text, n < TEXT_MAX ? n : TEXT_MAX, 0);
+	put_attr(key, "", 0, OTLP_TEXT, text, n < TEXT_MAX ? n : TEXT_MAX);
 }
 
 void
@@ -274,19 +282,19 @@ void
 report_other(const char *key, size_t key_n, const char *text, size_t n)
 {
 	if (key_n < 64)
-		put_attr(ATTR_OTHER, key, key_n, OTLP_TEXT, text, n < TEXT_MAX ? n : TEXT_MAX, 0);
+		put_attr(ATTR_OTHER, key, key_n, OTLP_TEXT, text, n < TEXT_MAX ? n : TEXT_MAX);
 }
 
 void
 report_int(enum attr key, int64_t n)
 {
-	put_attr(key, "", 0, OTLP_INT, "", 0, n);
+	put_number(key, OTLP_INT, n);
 }
 
 void
 report_bool(enum attr key, bool yes)
 {
-	put_attr(key, "", 0, OTLP_BOOL, "", 0, yes);
+	put_number(key, OTLP_BOOL, yes);
 }
 
 void

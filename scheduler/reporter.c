@@ -57,6 +57,7 @@ struct batch {
 };
 
 struct queue {
+	struct batch *spare;        /* one that was sent, for the next: its pages are there already */
 	enum telemetry_signal signal;
 	const struct telemetry_target *to;
 	struct telemetry_batch rules;
@@ -101,6 +102,13 @@ batch_free(struct queue *q, struct batch *b)
 {
 	q->n -= b->n;
 	q->bytes -= (int64_t)b->items.len;
+	b->n = 0;
+	b->next = NULL;
+	buf_reset(&b->items);
+	if (q->spare == NULL) {
+		q->spare = b;
+		return;
+	}
 	buf_clear(&b->items);
 	free(b);
 }
@@ -126,7 +134,8 @@ room_for(struct queue *q)
 		return NULL;
 	}
 	if (q->filling == NULL) {
-		q->filling = mem_alloc(sizeof *q->filling);
+		q->filling = q->spare != NULL ? q->spare : mem_alloc(sizeof *q->filling);
+		q->spare = NULL;
 		q->since_ms = clock_mono_ms();
 	}
 	return &q->filling->items;
@@ -175,7 +184,7 @@ take_attrs(const char **at, const char *end, size_t n, struct otlp_attr out[ATTR
 		*at += sizeof a;
 		if (a.key >= ATTR_COUNT || a.key_n >= 64 || (size_t)(end - *at) < (size_t)a.key_n + a.n)
 			return false;
-		out[i] = (struct otlp_attr){ .key = attr_names[a.key], .type = (enum otlp_type)a.type, .number = a.number };
+		out[i] = (struct otlp_attr){ .key = attr_names[a.key], .type = (enum otlp_type)a.type };
 		if (a.key == ATTR_OTHER) {
 			memcpy(keys[i], *at, a.key_n);
 			keys[i][a.key_n] = '\0';
@@ -184,6 +193,8 @@ take_attrs(const char **at, const char *end, size_t n, struct otlp_attr out[ATTR
 		*at += a.key_n;
 		out[i].text = *at;
 		out[i].n = a.n;
+		if (a.type != OTLP_TEXT && a.n == sizeof out[i].number)
+			memcpy(&out[i].number, *at, sizeof out[i].number);
 		*at += a.n;
 	}
 	return *at == end;
@@ -387,7 +398,7 @@ hear_answer(struct queue *q)
 	if (!q->sends || !post_ended(q->lane, &a))
 		return;
 	q->sends = false;
-	buf_clear(&q->request);
+	buf_reset(&q->request);
 	if (a.verdict == POST_TAKEN) {
 		taken(q, &a);
 		return;

@@ -44,12 +44,11 @@ struct record_reading {
 	int64_t start_us, at_us;
 };
 
-/* An attribute: this, then the key's text when key is ATTR_OTHER, then the text of a text. */
+/* An attribute: this, then the key's text when key is ATTR_OTHER, then the text of a text, or eight bytes of a number. */
 struct record_attr {
 	uint8_t key, type; /* enum attr, enum otlp_type */
 	uint8_t key_n, spare;
-	uint32_t n;        /* of the text */
-	int64_t number;
+	uint32_t n;
 };
 
 enum attr { ATTR_OTHER, ATTR_FAAS_NAME, ATTR_FAAS_VERSION, ATTR_FAAS_INSTANCE, ATTR_FAAS_COLDSTART, ATTR_FAAS_TRIGGER,

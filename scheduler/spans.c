@@ -61,11 +61,12 @@ void
 spans_seen(struct job *j)
 {
 	struct spans *s = j->spans = mem_alloc(sizeof *s);
+	int64_t by_us = (j->w.created_at + 1) * 1000;
 	char row[TRACE_ROW_TEXT];
 
 	s->seen_us = clock_mono_us();
 	s->old = j->w.state != JOB_QUEUED;
-	if (j->w.trace == NULL || !trace_row_parse(j->w.trace, &s->t)) {
+	if (j->w.trace == NULL || !trace_row_parse(j->w.trace, by_us, &s->t)) {
 		report_trace(&s->t, NULL, 0);
 	} else if (s->t.start_us == 0 && !trace_none(s->t.parent, sizeof s->t.parent)) {
 		struct trace sender = s->t;
@@ -74,7 +75,7 @@ spans_seen(struct job *j)
 	}
 	s->has_door = s->t.start_us != 0;
 	if (!s->has_door) {
-		trace_row(&s->t, row);
+		trace_row(&s->t, by_us, row);
 		free(j->w.trace);
 		j->w.trace = mem_str(row);
 		s->t.start_us = j->w.created_at * 1000;
@@ -109,12 +110,17 @@ wall_of(int64_t mono_us)
 	return ahead_us + mono_us;
 }
 
+/* "bundle/endpoint", until the next call. */
 static const char *
 run_name(const struct job *j)
 {
 	static char name[200];
+	size_t n = strnlen(j->w.bundle, 98), m = strnlen(j->w.endpoint, 98);
 
-	snprintf(name, sizeof name, "%s/%s", j->w.bundle, j->w.endpoint);
+	memcpy(name, j->w.bundle, n);
+	name[n] = '/';
+	memcpy(name + n + 1, j->w.endpoint, m);
+	name[n + 1 + m] = '\0';
 	return name;
 }
 
@@ -358,7 +364,9 @@ spans_headers(const struct job *j, const char *json, struct buf *out)
 	}
 	trace_child(s->t.span, ATTEMPT + 2 * (unsigned)(j->w.attempt + 1), s->run);
 	trace_header(&s->t, s->run, header);
-	buf_fmt(out, "[[\"traceparent\",\"%s\"]", header);
+	buf_add(out, "[[\"traceparent\",\"", 17);
+	buf_add(out, header, TRACE_HEADER_TEXT);
+	buf_add(out, "\"]", 2);
 	from = out->len;
 	buf_char(out, ',');
 	at = pair_of(json, &end);

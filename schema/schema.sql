@@ -78,7 +78,7 @@ CREATE TABLE job (
   created_mono INTEGER,                     -- created_at in monotonic milliseconds: a clock that is set moves no deadline
   task        INTEGER CHECK (task = 1),     -- 1: an endpoint that is told 202, whether its caller asked for that or not
   retry_at    INTEGER,                      -- of a call that came too early: when it would be taken
-  trace       TEXT,                         -- trace, span, flags, span of the sender, unix microseconds of its coming (lib/trace.h)
+  trace       TEXT,                         -- trace, span, flags, the sender's span, when it came (lib/trace.h)
   CHECK ((state = 'done') = (outcome IS NOT NULL)),
   CHECK ((state = 'done') = (done_at IS NOT NULL))
 ) STRICT;

@@ -53,9 +53,9 @@ TEST(a_trace_goes_on_below_its_sender)
 	CHECK(!trace_none(t.span, sizeof t.span) && memcmp(t.span, t.parent, sizeof t.span) != 0);
 	trace_header(&t, sent.parent, header);
 	CHECK_STR(header, "00-" ID "-" SPAN "-01");
-	trace_row(&t, row);
+	trace_row(&t, 1795455470278000, row);
 	CHECK(strncmp(row, ID "-", 33) == 0);
-	CHECK(trace_row_parse(row, &again));
+	CHECK(trace_row_parse(row, 1795455470278000, &again));
 	CHECK(memcmp(&again, &t, sizeof t) == 0);
 }
 
@@ -63,12 +63,17 @@ TEST(a_row_that_says_no_trace_is_none)
 {
 	struct trace t;
 
-	CHECK(!trace_row_parse("", &t));
-	CHECK(!trace_row_parse(ID, &t));
-	CHECK(!trace_row_parse(ID "-" SPAN "-01-" SPAN "-", &t));
-	CHECK(!trace_row_parse(ID "-" SPAN "-01-" SPAN "-12x", &t));
-	CHECK(!trace_row_parse(ID "-0000000000000000-01-" SPAN "-12", &t));
-	CHECK(trace_row_parse(ID "-" SPAN "-01-0000000000000000-12", &t));
+	CHECK(!trace_row_parse("", 0, &t));
+	CHECK(!trace_row_parse(ID, 0, &t));
+	CHECK(!trace_row_parse(ID "-" SPAN, 0, &t));
+	CHECK(!trace_row_parse(ID "-" SPAN "-01-", 0, &t));
+	CHECK(!trace_row_parse(ID "-" SPAN "-01-" SPAN "-", 0, &t));
+	CHECK(!trace_row_parse(ID "-" SPAN "-01-" SPAN "+", 0, &t));
+	CHECK(!trace_row_parse(ID "-" SPAN "-01+12x", 0, &t));
+	CHECK(!trace_row_parse(ID "-0000000000000000-01+12", 0, &t));
+	CHECK(trace_row_parse(ID "-" SPAN "-01", 100, &t) && t.start_us == 0 && trace_none(t.parent, sizeof t.parent));
+	CHECK(trace_row_parse(ID "-" SPAN "-01+12", 100, &t) && t.start_us == 88);
+	CHECK(trace_row_parse(ID "-" SPAN "-00-" SPAN "+0", 100, &t) && t.start_us == 100 && t.parent[7] == 0xb7 && t.flags == 0);
 }
 
 TEST(spans_below_one_are_the_same_each_time_and_never_two_the_same)
