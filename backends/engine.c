@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backends/parts.h"
@@ -12,6 +13,8 @@
 
 #define PATH_ENV "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define OUT_MAX  (1 << 20)
+/* A service has no session: where its unit and contrib/systemd/tmpfiles.conf put what podman loses with the machine. */
+#define ENGINE_RUN "/run/at-rund-engine"
 
 const char *
 engine_name(const struct engine *x)
@@ -86,11 +89,16 @@ pass_on(struct conf_list *env, const char *name)
 void
 engine_env(const struct engine *x, struct conf_list *env)
 {
+	struct stat st;
+
 	parts_add(env, mem_str("PATH=" PATH_ENV));
 	if (!x->docker && !x->rootless)
 		return;
 	pass_on(env, "HOME");
-	pass_on(env, x->docker ? "DOCKER_HOST" : "XDG_RUNTIME_DIR");
+	if (!x->docker && getenv("XDG_RUNTIME_DIR") == NULL && stat(ENGINE_RUN, &st) == 0 && st.st_uid == geteuid())
+		parts_add(env, mem_str("XDG_RUNTIME_DIR=" ENGINE_RUN));
+	else
+		pass_on(env, x->docker ? "DOCKER_HOST" : "XDG_RUNTIME_DIR");
 }
 
 int

@@ -91,7 +91,8 @@ pack_all(struct backup *b, struct err *e)
 static char *
 default_name(enum strongbox_kind kind)
 {
-	static const char *const ends[] = { [STRONGBOX_PLAIN] = "tar.gz", [STRONGBOX_PASSPHRASE] = "vault", [STRONGBOX_AGE] = "tar.gz.age" };
+	static const char *const ends[] = { [STRONGBOX_PLAIN] = "tar.gz", [STRONGBOX_PASSPHRASE] = "vault",
+		[STRONGBOX_AGE] = "tar.gz.age" };
 	time_t t = time(NULL);
 	char stamp[32];
 	struct tm tm;

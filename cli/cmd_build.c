@@ -9,6 +9,7 @@
 #include "backends/image.h"
 #include "backends/runtime.h"
 #include "cli/build.h"
+#include "cli/owner.h"
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
@@ -78,6 +79,7 @@ cmd_build(struct cli *c)
 
 	if (conf == NULL)
 		goto out;
+	owner_become(conf);
 	if (runtimes_load(&rs, conf, false, &e) != 0) {
 		code = cli_fail_as(c, EX_CONFIG, &e);
 		goto out;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/landlock.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "lib/child.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/mem.h"
 
 enum { FILES_LEAST = 1024, COMMAND_MS = 5000, ANSWER_MAX = 65536 };
 
@@ -76,6 +78,26 @@ says(const char *const argv[], const char *word)
 	return yes;
 }
 
+/* Of this user's own manager, whose services end with his last session unless he lingers. */
+static bool
+tell_user_manager(struct report *r)
+{
+	char runtime[64];
+	const char *const enabled[] = { "env", runtime, "systemctl", "--user", "is-enabled", "at-rund.target", NULL };
+	const struct passwd *pw = getpwuid(geteuid());
+	char *linger = pw != NULL ? mem_fmt("/var/lib/systemd/linger/%s", pw->pw_name) : NULL;
+	bool is;
+
+	snprintf(runtime, sizeof runtime, "XDG_RUNTIME_DIR=/run/user/%lu", (unsigned long)geteuid());
+	is = access(runtime + strlen("XDG_RUNTIME_DIR="), F_OK) == 0 && says(enabled, "enabled");
+	if (is && linger != NULL && access(linger, F_OK) == 0)
+		doctor_say(r, DOCTOR_OK, "service", NULL, "your own systemd starts it, and goes on without you (at-rund systemd status --user)");
+	else if (is)
+		doctor_say(r, DOCTOR_WARNING, "service", "loginctl enable-linger", "your own systemd starts it, and ends it when you log out");
+	free(linger);
+	return is;
+}
+
 /* After a reboot somebody has to start it. */
 void
 doctor_service(const struct conf *c, struct report *r)
@@ -87,6 +109,8 @@ doctor_service(const struct conf *c, struct report *r)
 	(void)c;
 	if (systemd && says(enabled, "enabled"))
 		doctor_say(r, DOCTOR_OK, "service", NULL, "systemd starts it (at-rund systemd status)");
+	else if (systemd && tell_user_manager(r))
+		return;
 	else if (says(crontab, "at-rund ensure") || says(crontab, "at-rund serve"))
 		doctor_say(r, DOCTOR_OK, "service", NULL, "cron starts it");
 	else

@@ -26,6 +26,8 @@ printf '[Unit]\\nDescription=only what the test needs\\nWants=systemd-journald.s
 mkdir -p old
 pivot_root . old
 umount -l old
+# As the kernel's own process 1 would find it: credentials are mounted elsewhere, and propagate.
+mount --make-rshared /
 export container=at-rund-test
 exec /lib/systemd/systemd --unit=test-machine.target --show-status=no
 """
@@ -80,6 +82,11 @@ class Machine:
 
     def show(self, unit, key):
         return self.run('systemctl', 'show', '-P', key, unit).stdout.strip()
+
+    def bwrap(self, user='www-data'):
+        """Can an ordinary user build a wall in it?"""
+        return self.run('runuser', '-u', user, '--', 'bwrap', '--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', 'true',
+                        ok=False).returncode == 0
 
     def stop(self):
         self.p.stop(signal.SIGKILL)

@@ -77,9 +77,8 @@ def slow(ms=0):
 
 def walled():
     """The strongest wall that works on this machine works inside the unit as well."""
-    free = subprocess.run(['bwrap', '--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', 'true'], capture_output=True).returncode == 0
     walls = {r[0] for r in machine_sql('select wall from v_runtimes where wall is not null')}
-    check(walls == {'sandbox'} if free else walls, 'walls', walls, machine.journal()[-600:])
+    check(walls == {'sandbox'} if machine.bwrap() else walls, 'walls', walls, machine.journal()[-600:])
 
 
 def machine_sql(query):
@@ -138,6 +137,28 @@ def reloads():
     until(lambda: m.show('at-rund-fcgi.service', 'MainPID') not in ('0', was), 'a new front door')
 
 
+def lends_keys():
+    """/etc/at-rund/keys stays root's; systemd lends the keys to the scheduler alone (LoadCredential), and they are the same."""
+    m = machine
+    was = m.run('at-rund', 'secret', 'key').stdout
+    m.run('systemctl', 'stop', 'at-rund.target')
+    m.run('sh', '-euc', 'mkdir -m 700 /etc/at-rund/keys; mv /var/lib/at-rund/keys/* /etc/at-rund/keys; chown -R root:root '
+          '/etc/at-rund/keys; chmod 600 /etc/at-rund/keys/*')
+    before = m.journal().count(' keys n=')
+    m.run('at-rund', 'systemd', 'install')
+    check('LoadCredential=keys:/etc/at-rund/keys\n' in m.run('systemctl', 'cat', 'at-rund-scheduler.service').stdout, 'the unit')
+    until(lambda: m.journal().count(' keys n=') > before, 'the keeper has read them')
+    same([x for x in m.journal().splitlines() if ' keys n=' in x][-1].split('newest=')[1], was.split()[0], was)
+    same(m.run('ls', '/var/lib/at-rund/keys').stdout, '', 'no new ones were made')
+    pid = m.show('at-rund-scheduler.service', 'MainPID')
+    lent = m.run('sh', '-c', "tr '\\0' '\\n' </proc/%s/environ | sed -n s/^CREDENTIALS_DIRECTORY=//p" % pid).stdout.strip()
+    check(lent.startswith('/run/credentials/'), lent)
+    same(m.run('runuser', '-u', 'www-data', '--', 'ls', lent, ok=False).returncode != 0, True, 'others see them')
+    same(call(slow()).status, 200)
+    found = {f['what']: f for f in json.loads(m.run('at-rund', 'doctor', '--json', ok=False).stdout)['checks']}
+    same((found['scheduler']['verdict'], found['keys']['verdict']), ('ok', 'ok'), found)
+
+
 def drains():
     m = machine
     answers = []
@@ -163,6 +184,62 @@ def uninstalls():
     same(m.run('test', '-e', '/var/lib/at-rund/at-rund.db', ok=False).returncode, 0)
 
 
+# ---- a manager of one user ----
+
+def by_a_user():
+    """systemd install --user under a real user manager, which lingers: there is no session."""
+    m = machine
+    port = free_port()
+    m.run('useradd', '-m', '-s', '/bin/sh', 'olga')
+    uid = m.run('id', '-u', 'olga').stdout.strip()
+    m.run('systemctl', 'start', 'dbus.socket')
+    r = m.run('loginctl', 'enable-linger', 'olga', ok=False)
+    if r.returncode != 0:
+        skip('logind does not run here: ' + r.stderr.strip()[-200:])
+    until(lambda: m.show('user@%s.service' % uid, 'ActiveState') == 'active', 'her manager runs')
+    env = {'HOME': '/home/olga', 'USER': 'olga'}
+
+    def olga(*words, ok=True):
+        return m.run('runuser', '-u', 'olga', '--', *words, ok=ok, env=env)
+    olga('at-rund', 'init', '--did', DID)
+    config = m.run('cat', '/home/olga/.at-rund/config.ini').stdout
+    m.put('/home/olga/.at-rund/config.ini', config.replace('port = 3000', 'port = 0') + '\n[dev]\nbundles = /srv/bundles\n'
+          '[web]\npublic_url = http://127.0.0.1:%d\n' % port)
+    m.put('/home/olga/.config/systemd/user/at-rund-scheduler.service.d/test.conf', '[Service]\nEnvironment=AT_RUND_DEV=1\n')
+    m.put('/home/olga/.config/systemd/user/at-rund-fcgi.service.d/test.conf', '[Service]\nEnvironment=AT_RUND_DEV=1\n')
+    m.run('chown', '-R', 'olga:olga', '/home/olga')
+    olga('at-rund', 'systemd', 'install', '--user')
+    units = {u['unit']: u for u in json.loads(olga('at-rund', 'systemd', 'status', '--user', '--json').stdout)['units']}
+    same((units['at-rund-scheduler.service']['active'], units['at-rund-scheduler.service']['says']), ('active', 'takes jobs'))
+    m.put('/home/olga/at-rund.conf', olga('at-rund', 'web-config', 'nginx').stdout)
+    m.run('cp', '/etc/nginx/fastcgi_params', '/home/olga')
+    m.put('/home/olga/nginx.conf', 'pid /home/olga/nginx.pid; events {} http { access_log off; error_log stderr;'
+          + ''.join(' %s_temp_path /home/olga/tmp;' % n for n in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi')) +
+          ' server { listen 127.0.0.1:%d; include at-rund.conf; } }\n' % port)
+    m.put('/etc/systemd/system/olga.service', '[Service]\nUser=olga\nExecStart=/usr/sbin/nginx -e stderr -g "daemon off;" -c '
+          '/home/olga/nginx.conf\n')
+    m.run('chown', '-R', 'olga:olga', '/home/olga')
+    m.run('systemctl', 'daemon-reload')
+    m.run('systemctl', 'start', 'olga.service')
+    url = 'http://127.0.0.1:%d/bundle/local/slow/latest/slow' % port
+    try:
+        a = until(lambda: call(url), 'it answers')
+    except Failed as e:
+        raise Failed('%s; %s' % (e, m.journal('olga.service')[-800:]))
+    same((a.status, a.json), (200, {'slept': True}), a)
+    walls = olga('at-rund', 'sql', 'select distinct wall from v_runtimes where wall is not null').stdout.split()
+    check(walls == ['sandbox'] or not m.bwrap(), walls)
+    found = {f['what']: f for f in json.loads(olga('at-rund', 'doctor', '--json', ok=False).stdout)['checks']}
+    for what in ('home', 'keys', 'scheduler', 'front door', 'address', 'authorization', 'service'):
+        same(found[what]['verdict'], 'ok', found[what])
+    m.run('pkill', '-KILL', '-u', 'olga', '-x', 'at-rund-schedul')  # the machine is ours alone
+    until(lambda: call(url).status == 200, 'her manager started it again')
+    olga('at-rund', 'systemd', 'uninstall', '--user')
+    same(m.run('sh', '-c', 'ls /home/olga/.config/systemd/user | grep -v "\\.d$"; :').stdout, '')
+    until(lambda: m.run('pgrep', '-u', 'olga', 'at-rund', ok=False).returncode != 0, 'nothing of it runs')
+    m.run('systemctl', 'stop', 'olga.service', 'user@%s.service' % uid)
+
+
 t.run('a systemd of our own starts', boots)
 if machine is not None:
     t.run('init --system and systemd install', installs)
@@ -171,7 +248,9 @@ if machine is not None:
     t.run('what is killed starts again', restarts)
     t.run('what hangs is noticed', watched)
     t.run('reload', reloads)
+    t.run('keys that systemd lends', lends_keys)
     t.run('stop lets calls finish', drains)
     t.run('uninstall', uninstalls)
+    t.run('install --user, under a manager of that user', by_a_user)
     machine.stop()
 t.end()
