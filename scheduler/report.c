@@ -18,6 +18,7 @@
 #include "lib/mem.h"
 #include "scheduler/meter.h"
 #include "scheduler/role.h"
+#include "scheduler/survey.h"
 
 #define PENDING_MAX (1024 * 1024) /* bytes that the role has not taken */
 #define FLUSH_BYTES (64 * 1024)
@@ -179,6 +180,7 @@ read_meters(void)
 	struct record_reading r = { .head = { (uint32_t)(sizeof r + meter_bytes()), RECORD_READING, 0 }, .start_us = rep.start_us,
 		.at_us = clock_wall_us() };
 
+	survey();
 	meter_set(METER_DATABASE, METER_MAIN, file_size(rep.role.conf->database, ""));
 	meter_set(METER_DATABASE, METER_LOG, file_size(rep.role.conf->database, "-wal"));
 	begin(TELEMETRY_METRICS);

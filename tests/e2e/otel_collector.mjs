@@ -2,13 +2,15 @@
  * A collector for the tests: OTLP over gRPC by @grpc/grpc-js, and over HTTP (protobuf, JSON).  What comes is read by the message
  * definitions that OpenTelemetry publishes in its own package, not by ours.
  *
- *     node otel_collector.mjs GRPC_PORT HTTP_PORT
+ *     node otel_collector.mjs GRPC_PORT HTTP_PORT GRPC_TLS_PORT HTTPS_PORT     the latter with the PEM files AT_RUND_OTEL_CERT, _KEY
  *
  * GET /got on the HTTP port: everything so far, as JSON; POST /mode sets how it behaves: {"mode": "ok" | "busy" | "refuse" | "slow" |
  * "garbage" | "huge" | "partial" | "hang", "times": how often before it is ok again}.
  */
 import { createRequire } from "node:module";
+import fs from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import path from "node:path";
 
 const modules = process.env.AT_RUND_OTEL_MODULES;
@@ -118,7 +120,10 @@ const otlp = (signal, type, bytes, request, response) => {
 		ok();
 };
 
-http.createServer(async (request, response) => {
+const [grpcPort, httpPort, grpcTlsPort, httpsPort] = process.argv.slice(2).map(Number);
+const cert = fs.readFileSync(process.env.AT_RUND_OTEL_CERT), key = fs.readFileSync(process.env.AT_RUND_OTEL_KEY);
+
+const serve = async (request, response) => {
 	const bytes = await body(request);
 	const signal = request.url.replace(/^\/v1\//, "");
 	if (request.url === "/got") {
@@ -134,10 +139,12 @@ http.createServer(async (request, response) => {
 	} else {
 		response.writeHead(404).end();
 	}
-}).listen(Number(process.argv[3]), "127.0.0.1");
+};
+http.createServer(serve).listen(httpPort, "127.0.0.1");
+https.createServer({ cert, key }, serve).listen(httpsPort, "127.0.0.1");
 
-server.bindAsync("127.0.0.1:" + process.argv[2], grpc.ServerCredentials.createInsecure(), (e) => {
-	if (e)
-		throw e;
-	console.log("ready");
-});
+const bind = (port, credentials) => new Promise((resolve, reject) =>
+	server.bindAsync("127.0.0.1:" + port, credentials, (e) => e ? reject(e) : resolve()));
+await bind(grpcPort, grpc.ServerCredentials.createInsecure());
+await bind(grpcTlsPort, grpc.ServerCredentials.createSsl(null, [{ cert_chain: cert, private_key: key }]));
+console.log("ready");

@@ -29,7 +29,9 @@ def see(request, ctx):
 t = Cases()
 where = scratch()
 collector = runner = None
-grpc_port, http_port = free_port(), free_port()
+grpc_port, http_port, grpc_tls_port, https_port = (free_port() for _ in range(4))
+cert = os.path.join(where, 'cert.pem')
+pds = None
 http_url = 'http://127.0.0.1:%d' % http_port
 
 
@@ -120,13 +122,29 @@ def restart(config=None, **env):
     runner.start()
 
 
+def begin_pds():
+    """Comes up while other things are tested."""
+    global pds
+    try:
+        pds = Pds(where)
+    except Exception as e:
+        pds = e
+
+
 def setup():
     global collector, runner
     node = shutil.which('node', path='/usr/bin:/usr/local/bin:/bin') or shutil.which('node')
     if not node or not os.path.isdir(os.path.join(MODULES, '@grpc', 'grpc-js')):
         skip('no @grpc/grpc-js here: run sh contrib/check.sh once')
-    collector = Process([node, os.path.join(ROOT, 'tests', 'e2e', 'otel_collector.mjs'), str(grpc_port), str(http_port)],
-                        os.path.join(where, 'collector.log'), env=clean_env(AT_RUND_OTEL_MODULES=MODULES))
+    made = subprocess.run([program('openssl'), 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days',
+                           '30', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout',
+                           cert + '.key', '-out', cert], capture_output=True)
+    same(made.returncode, 0, made.stderr)
+    threading.Thread(target=begin_pds, daemon=True).start()
+    collector = Process([node, os.path.join(ROOT, 'tests', 'e2e', 'otel_collector.mjs'), str(grpc_port), str(http_port),
+                         str(grpc_tls_port), str(https_port)],
+                        os.path.join(where, 'collector.log'), env=clean_env(AT_RUND_OTEL_MODULES=MODULES, AT_RUND_OTEL_CERT=cert,
+                                                                            AT_RUND_OTEL_KEY=cert + '.key'))
     collector.ready(lambda: 'ready' in collector.tail() and call(http_url + '/got').status == 200, 'the collector', 30)
     top = os.path.join(where, 'bundles')
     deploy(top, 'web', 'main.mjs', HANDLER, 'application/javascript+node',
@@ -209,6 +227,10 @@ def failures():
     run = next(s for s in spans if s.kind == 1 and s.name == 'web/fail')
     same((top.status, run.status, top.attrs['error.type'], top.attrs['at_rund.outcome']), (2, 2, 'Error', 'error'))
     check('on purpose' in top.message, top.message)
+    a = call(url('nothing'))
+    same(a.status, 404, a)
+    top = until(lambda: [s for s in Got().spans() if s.id == trace_of(a)[1]], 'the refusal')[0]
+    same((top.status, top.attrs['error.type'], top.attrs['at_rund.outcome']), (0, 'EndpointNotFound', 'refused'))
 
 
 def attempts():
@@ -271,7 +293,8 @@ def meters():
     same((int(h['count']), sum(map(int, h['bucketCounts'])), len(h['bucketCounts'])), (ended, ended, len(h['explicitBounds']) + 1))
     check(h['sum'] > 0 and m['at_rund.job.duration']['unit'] == 's', h)
     runs = sum(int(p['count']) for p in m['faas.invoke_duration']['histogram']['dataPoints'])
-    same(runs, ended + 1, 'runs: one job was started twice')
+    starts = runner.sql('select sum(starts) from v_jobs')[0][0]
+    same(runs, starts, 'runs: one job was started twice, one never')
     check(value(m['process.memory.usage']) > 1 << 20 and value(m['process.cpu.time']) > 0, 'the process')
     check(value(m['at_rund.database.size'], **{'at_rund.file': 'main'}) > 4096, 'the database')
     same(value(m['at_rund.pool.instances'], **{'at_rund.state': 'warm'}), 2)
@@ -282,7 +305,7 @@ def meters():
         return found if found.get('at_rund_jobs_total{outcome="ok"}') == n + 7 else None
     found = until(shown, '/metrics')
     same((found['at_rund_job_seconds_count'], found['at_rund_run_seconds_count{start="warm"}'] +
-          found['at_rund_run_seconds_count{start="cold"}']), (ended, ended + 1))
+          found['at_rund_run_seconds_count{start="cold"}']), (ended, starts))
     check(found['at_rund_telemetry_sent_total{signal="traces"}'] > 0, found)
     same(sum(found['at_rund_telemetry_dropped_total{signal="%s"}' % s] for s in ('traces', 'metrics', 'logs')), 0)
 
@@ -335,8 +358,9 @@ def strange():
 
 def protocols():
     """HTTP with protobuf and with JSON say the same; the variables go over the config."""
-    for protocol, how in (('http/protobuf', 'protobuf'), ('http/json', 'json')):
-        restart({'otlp_endpoint': 'http://127.0.0.1:1'}, OTEL_EXPORTER_OTLP_ENDPOINT=http_url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+    for protocol, how, to in (('http/protobuf', 'protobuf', http_url), ('http/json', 'json', 'https://localhost:%d' % https_port)):
+        restart({'otlp_endpoint': 'http://127.0.0.1:1'}, OTEL_EXPORTER_OTLP_ENDPOINT=to, OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+                OTEL_EXPORTER_OTLP_CERTIFICATE=cert,
                 OTEL_EXPORTER_OTLP_HEADERS='x-key=a%20b', OTEL_SERVICE_NAME='mine',
                 OTEL_RESOURCE_ATTRIBUTES='service.name=not-this,deployment.environment.name=test')
         a = call(url('see'), headers=[('traceparent', PARENT)])
@@ -395,7 +419,12 @@ def down():
 
 
 def doctor():
-    restart({'otlp_endpoint': '"http://127.0.0.1:%d"' % grpc_port, 'otlp_protocol': 'grpc'})
+    """Over gRPC with TLS: doctor asks, and what it says is so."""
+    secure = {'otlp_endpoint': '"https://localhost:%d"' % grpc_tls_port, 'otlp_protocol': 'grpc'}
+    restart(secure)
+    until(lambda: telemetry()['failing'], 'whom nobody vouches for is not believed')
+    restart(secure, OTEL_EXPORTER_OTLP_CERTIFICATE=cert)
+    whole_trace(trace_of(call(url('see')))[0])
     d = json.loads(runner.cli('doctor', '--json').stdout)
     found = [x for x in d['checks'] if x['what'] == 'collector']
     same([x['verdict'] for x in found], ['ok'] * 3, found)
@@ -409,6 +438,38 @@ def killed():
     until(lambda: any('--role telemetry' in cmd and p != pid for p, cmd in processes_of(runner.home)), 'another')
     forget()
     whole_trace(trace_of(call(url('see')))[0])
+
+
+def fetched():
+    """A bundle that has to be fetched shows as a span; what comes by itself is a trace of its own."""
+    until(lambda: pds, 'the PDS', 90)
+    if isinstance(pds, Exception):
+        raise pds
+    alice = pds.account('alice.test')
+    alice.deploy('web', HANDLER.encode(), 'text/plain', runtime='application/javascript+node', entry='main.mjs',
+                 endpoints={'see': {'schedule': '0 0 1 1 *'}})
+    runner.conf['access'] = {'mode': 'open'}
+    runner.conf['atproto'] = {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]}
+    restart({'otlp_endpoint': http_url})
+    a = call('%s/bundle/alice.test/web/latest/see' % runner.url, timeout=30)
+    same(a.status, 200, a)
+    spans = whole_trace(trace_of(a)[0])
+    top, admission = next(s for s in spans if s.kind == 2), next(s for s in spans if s.name == 'admission')
+    fetches = [s for s in spans if s.name == 'fetch']
+    same([(s.parent, s.status) for s in fetches], [(admission.id, 0)] * len(fetches))
+    check('bundle' in [s.attrs['at_rund.what'] for s in fetches], fetches)
+    for s in fetches:
+        check(admission.start <= s.start <= s.end <= admission.end, s)
+    same((top.attrs['at_rund.author'], top.attrs['at_rund.start']), (alice.did, 'cold'))
+    same(runner.cli('enroll', alice.did).returncode, 0)
+    number = until(lambda: runner.sql('select schedule from v_schedules'), 'the schedule', 30)[0][0]
+    same(runner.cli('schedule', 'run', str(number)).returncode, 0)
+    row, trace = until(lambda: runner.sql("select row, trace from v_jobs where asked_from = 'schedule' and state = 'done'"), 'it ran')[0]
+    job = until(lambda: [s for s in Got().spans() if s.trace == trace and s.kind == 5], 'its trace')[0]
+    same((job.parent, job.attrs['faas.trigger'], job.attrs['at_rund.outcome']), ('', 'timer', 'ok'))
+    m = until(lambda: (lambda x: x if point(x['at_rund.fetch.duration'], **{'at_rund.result': 'ok'})['count'] != '0' else None)(Got().metrics()),
+              'the meter')
+    check('faas.init_duration' in m, m)
 
 
 def prometheus():
@@ -475,6 +536,7 @@ t.run('the role dies', killed)
 t.run('Prometheus, dashboard, alerts', prometheus)
 t.run('HTTP, protobuf and JSON', protocols)
 t.run('turned off', sampled)
+t.run('fetched, and by itself', fetched)
 t.run('a collector that hangs', bounded)
 t.run('a collector that is down', down)
 t.end()
