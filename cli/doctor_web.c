@@ -19,11 +19,12 @@
 
 #include "cli/world.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
 
-enum { ANSWER_S = 10 };
+enum { ANSWER_S = 10, APART_MS = 500 };
 
 /* ---- a FastCGI request by hand: begin (responder), parameters, no body ---- */
 
@@ -160,6 +161,43 @@ tell_servers(const struct conf *c, struct report *r)
 
 /* ---- through the web server ---- */
 
+struct drip {
+	int64_t first_ms; /* 0: nothing came yet */
+};
+
+static int
+on_drip(void *arg, const char *p, size_t n, struct err *e)
+{
+	struct drip *d = arg;
+
+	(void)p;
+	(void)e;
+	if (d->first_ms == 0 && n > 0)
+		d->first_ms = clock_mono_ms();
+	return 0;
+}
+
+/* The front door sends two lines, a second apart. */
+static void
+tell_streams(struct world *w, const char *base, const struct conf *c, struct report *r)
+{
+	char *url = mem_fmt("%s%s/health/stream", base, c->web.base_path);
+	struct http_reply reply = HTTP_REPLY_INIT;
+	struct drip d = { 0 };
+	struct err e = ERR_INIT;
+
+	if (http_get(w->http, &w->policy, url, NULL, &w->limits, on_drip, &d, &reply, &e) != 0 || reply.status != 200 || d.first_ms == 0)
+		doctor_say(r, DOCTOR_WARNING, "streams", NULL, "whether answers go out as they come could not be told: %s",
+		    e.kind != ERR_NONE ? e.text : "the front door gave no stream");
+	else if (clock_mono_ms() - d.first_ms >= APART_MS)
+		doctor_say(r, DOCTOR_OK, "streams", NULL, "answers go out as they come");
+	else
+		doctor_say(r, DOCTOR_WARNING, "streams", NULL, "the web server keeps an answer until its end: streams and server-sent events "
+		    "come all at once (at-rund web-config prints what lets them through, where that is possible)");
+	buf_clear(&reply.refusal);
+	free(url);
+}
+
 static void
 tell_url(const struct conf *c, struct report *r)
 {
@@ -182,6 +220,7 @@ tell_url(const struct conf *c, struct report *r)
 	}
 	doctor_say(r, DOCTOR_OK, "address", NULL, "%s answers", url);
 	free(url);
+	tell_streams(&w, base, c, r);
 	url = mem_fmt("%s%s/xrpc/dev.at-run.invoke?author=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa&bundle=doctor&version=latest&endpoint=probe", base,
 	    c->web.base_path);
 	/* A token that is none: whoever sees it says so, and without it nobody would. */

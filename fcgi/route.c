@@ -28,6 +28,7 @@ static const struct route routes[] = {
 	{ "result", "job/*/result", "GET HEAD", false, job_result },
 	{ "did", ".well-known/did.json", "GET HEAD", false, card_did },
 	{ "health", "health", "GET HEAD", false, card_health },
+	{ "drip", "health/stream", "GET HEAD", false, drip_show },
 	{ "ready", "ready", "GET HEAD", false, card_ready },
 	{ "metrics", "metrics", "GET HEAD", false, metrics_show },
 	{ "operator", "operator", "GET HEAD", false, page_jobs },

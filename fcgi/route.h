@@ -60,6 +60,8 @@ handler_fn job_get, job_cancel, job_page, job_result;
 handler_fn list_jobs, list_logs;
 /* card.c */
 handler_fn card_describe, card_did, card_health, card_ready;
+/* drip.c */
+handler_fn drip_show;
 /* page_*.c */
 handler_fn page_home, page_sign_in, page_sign_out, page_jobs, page_job, page_job_press, page_authors, page_pool, page_drain;
 /* metrics.c */

@@ -463,6 +463,42 @@ def backups():
     same(serve.stop(seconds=40), 0)
 
 
+def side_by_side():
+    """Checks wait at the same time: the directory answers only once the runner's own address was asked, and the other way round."""
+    asked = {'plc': threading.Event(), 'web': threading.Event()}
+    met = []
+
+    def meeting(name, other, answer):
+        def handler(method, path, headers, body, send):
+            asked[name].set()
+            if asked[other].wait(8):  # below the deadline of each check
+                met.append(name)
+            answer(path, send)
+        return Serve(handler)
+    plc = meeting('plc', 'web', lambda path, send: send(404, {}, b'nobody'))
+    web = meeting('web', 'plc', lambda path, send: send(200, {}, b'{"status":"ok"}'))
+    at = os.path.join(where, 'waits')
+    same(cli('init', '--home', at, '--did', 'did:plc:' + 'a' * 24).returncode, 0)
+    door = socket.socket(socket.AF_UNIX)  # a front door, for the address is asked for only when there is one
+    door.bind(os.path.join(at, 'run', 'fcgi.sock'))
+    door.listen()
+
+    def open_door():
+        c, _ = door.accept()
+        with c:
+            c.recv(4096)
+            c.sendall(b'Status: 200 OK')
+    threading.Thread(target=open_door, daemon=True).start()
+    with open(os.path.join(at, 'config.ini'), 'a') as f:
+        f.write('[atproto]\nplc_url = %s\nports = [%d]\n[web]\npublic_url = %s\n' % (plc.url, plc.port, web.url))
+    found = {f['what']: f for f in as_json(cli('doctor', '--json', '--home', at, env={'AT_RUND_DEV': '1'}))['checks']}
+    same((found['address']['verdict'], found['identity']['verdict']), ('ok', 'failure'), found)
+    check({'plc', 'web'} <= set(met), 'they did not wait at the same time:', met)
+    door.close()
+    plc.stop()
+    web.stop()
+
+
 def recipients():
     """What is sealed for a key of age opens with age, and what age sealed is restored; who makes backups holds no secret."""
     age, keygen = program('age'), program('age-keygen')
@@ -542,6 +578,7 @@ if serve is not None:
     t.run('a second signal hurries', hurries)
     t.run('a serve that is killed leaves no process', killed)
     t.run('backup while it works, restore, call again', backups)
+    t.run('doctor waits for everybody at once', side_by_side)
     t.run('backup for a recipient of age, both ways', recipients)
     t.run('a newer database is refused', newer)
     t.run('port 0 serves the FastCGI socket only', socket_only)

@@ -152,7 +152,7 @@ def jobs():
 def looks():
     a = call('http://127.0.0.1/', headers=[('Accept', 'text/html')])
     same((a.status, (a.header('content-type') or '').split(';')[0]), (200, 'text/html'), a)
-    for word_ in ('at-rund', alice.handle):
+    for word_ in ('at-rund', alice.handle, alice.did, 'sandbox', 'node'):
         check(word_ in a.text, 'the page does not say', word_, a)
 
 
@@ -165,7 +165,7 @@ def doctor():
     same(r.returncode, 0)
     said = {f['what'] for f in checks if f['verdict'] == 'ok'}
     wanted = {'config', 'home', 'keys', 'database', 'integrity', 'scheduler', 'kernel', 'wall sandbox', 'runtime node', 'identity',
-              'handle', 'data server', 'front door', 'web server', 'address', 'authorization', 'service'}
+              'handle', 'data server', 'front door', 'web server', 'address', 'authorization', 'streams', 'service'}
     check(wanted <= said, 'not told:', wanted - said)
     print('doctor: %d ok, %s' % (len(said), [f['what'] + ': ' + f['text'] for f in checks if f['verdict'] != 'ok']), flush=True)
 

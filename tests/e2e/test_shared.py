@@ -141,6 +141,7 @@ def doctor():
     for what in ('config', 'home', 'keys', 'database', 'integrity', 'scheduler', 'kernel', 'runtime node', 'front door',
                  'address', 'authorization', 'service'):
         same(found[what]['verdict'], 'ok', found[what])
+    same(found['streams']['verdict'], 'warning', 'mod_proxy_fcgi by .htaccess keeps answers until their end')
     check('cron' in found['service']['text'], found['service'])
     same((found['identity']['verdict'], r.returncode), ('failure', 69), 'the directory is gone')
     # Apache that keeps Authorization to itself is found out.

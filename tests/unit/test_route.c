@@ -52,6 +52,7 @@ TEST(every_route_is_found_and_every_wrong_one_refused)
 		{ "GET", "/job/1-x/result", "result", 200 },
 		{ "GET", "/job/1-x/other", "-", 404 },
 		{ "GET", "/job", "-", 404 },
+		{ "GET", "/health/stream", "drip", 200 },
 		{ "POST", "/health", "-", 405 },
 		{ "GET", "/health/", "-", 404 },
 		{ "GET", "/metrics", "metrics", 200 },
