@@ -114,7 +114,8 @@ fill_job(struct call *c, struct invocation *v, bool has_body, bool whole, struct
 	const struct conf *conf = c->door->conf;
 	struct front_job *j = &v->ticket.job;
 
-	header_request(c->request->env, !whole ? c->request->length : has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers, &v->headers);
+	header_request(c->request->env, !whole ? c->request->length : has_body ? (int64_t)v->body.len : -1, !conf->web.sandbox_answers,
+	    &v->headers);
 	*j = (struct front_job){
 		/* What is called under a key is durable: whoever lost the connection asks again and must find it.  So is what
 		 * somebody else is told the end of. */
@@ -370,7 +371,8 @@ go_on(struct call *c, struct invocation *v, struct err *e)
 	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
 }
 
-/* 1: the body is whole; 0: it is to come while the handler runs; -1.  What is accepted, or may be asked for again, is kept whole. */
+/* 1: the body is whole; 0: it is to come while the handler runs; -1.
+ * What is accepted, or may be asked for again, is kept whole. */
 static int
 read_body(struct call *c, struct invocation *v, bool *has_body, struct err *e)
 {

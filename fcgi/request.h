@@ -68,8 +68,8 @@ int request_cgi(const struct conf *conf, request_fn *fn, void *arg);
 int request_body(struct request *r, size_t cap, struct buf *out, bool *has_body, struct err *e);
 
 /*
- * A body that may be taken bit by bit, while the request is answered.  request_may_stream: it can be, and is larger than bytes or of
- * unknown length; the latter is first read as long as it comes without a break, up to bytes, and then may be whole after all.
+ * A body that may be taken bit by bit, while the request is answered.  request_may_stream: it can be, and is larger than bytes
+ * or of unknown length; the latter is first read as long as it comes without a break, up to bytes, and then may be whole after all.
  */
 bool request_may_stream(const struct request *r, size_t bytes);
 /* 1: the body is whole; 0: there is more of it; -1 as request_body. */

@@ -27,7 +27,8 @@
  *                  ◀── BODY [LAST]  bytes                          LAST (also on an empty BODY) ends the call: ok
  *                  ◀── ERROR   {"name":"TypeError","message":"…","where":"main.js:3:9","stack":"…"}
  *                                                                   ends the call: the bundle failed
- *                  ◀── DONE    empty; after an end that STAYS: the work after the answer is over
+ *                  ◀── DONE    u32 u32, or empty; after an end that STAYS: the work after the answer is over; how many pieces of
+ *                              it there were, and how many of them failed
  *     CANCEL      ──▶          empty; the deadline came or the caller left: abort the call's signal.  When the handler does
  *                              not end by that, an ERROR named HandlerGoesOn ends the call, and the instance is used no more
  *

@@ -9,6 +9,21 @@
 #define STRETCH 500 /* rows looked at in one go */
 
 int
+work_after_put(struct store *s, int64_t row, const struct work_after *a, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_WORK_AFTER_PUT, e);
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, WORK_AFTER_PUT_ROW, row);
+	bind_int(q, WORK_AFTER_PUT_WORKS, a->works);
+	bind_int(q, WORK_AFTER_PUT_FAILED, a->failed);
+	bind_int(q, WORK_AFTER_PUT_MS, a->ms);
+	bind_text(q, WORK_AFTER_PUT_OUTCOME, job_outcome_name(a->outcome));
+	return store_run(s, q, e) < 0 ? -1 : 0;
+}
+
+int
 work_attempt_put(struct store *s, int64_t row, const struct work_attempt *a, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_ATTEMPT_PUT, e);
@@ -181,7 +196,7 @@ drop_job(struct store *s, int64_t row, struct err *e)
 {
 	static const enum sql which[] = { SQL_WORK_PURGE_REQUEST, SQL_WORK_PURGE_RESULT, SQL_WORK_PURGE_CHUNK, SQL_WORK_PURGE_RECEIPT,
 		SQL_WORK_PURGE_CALLBACK, SQL_WORK_PURGE_LOG,
-		SQL_WORK_PURGE_ATTEMPT, SQL_WORK_PURGE_RERUN, SQL_WORK_PURGE_JOB };
+		SQL_WORK_PURGE_AFTER, SQL_WORK_PURGE_ATTEMPT, SQL_WORK_PURGE_RERUN, SQL_WORK_PURGE_JOB };
 	size_t i;
 
 	for (i = 0; i < sizeof which / sizeof *which; i++) {

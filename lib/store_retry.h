@@ -21,6 +21,12 @@ struct work_attempt {
 	const char *error_name, *error; /* NULL when ok */
 };
 int work_attempt_put(struct store *s, int64_t row, const struct work_attempt *a, struct err *e);
+/* How work after an answer ended: ok, error (some of it threw), timeout or killed; works 0: nobody said how many. */
+struct work_after {
+	int64_t works, failed, ms;
+	enum job_outcome outcome;
+};
+int work_after_put(struct store *s, int64_t row, const struct work_after *a, struct err *e);
 /* How many attempts ended their instance, and when the next is due (0: at once). */
 int work_attempts(struct store *s, int64_t row, int *kills, int64_t *again_at, struct err *e);
 

@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/secret.h"
+#include "lib/store_retry.h"
 #include "scheduler/catalog.h"
 #include "scheduler/collect.h"
 #include "scheduler/exits.h"
@@ -284,12 +285,19 @@ on_log(struct instance *i, struct job *j, struct instance_rest *rest, const char
 static void
 on_rested(struct instance *i, const struct instance_rest *rest, const char *why)
 {
+	struct work_after a = { rest->works, rest->failed, loop_now_ms() - rest->since_ms, rest->outcome };
 	char text[400];
 
+	turn_after(&shop.turn, rest->row, &a);
+	meter_add(METER_AFTER, (int)a.outcome, 1);
+	meter_time(METER_AFTER_TIME, 0, a.ms * 1000);
 	if (why != NULL)
 		snprintf(text, sizeof text, "work after the answer was cut: %s", why);
+	else if (a.failed > 0)
+		snprintf(text, sizeof text, "work after the answer took %lld ms, and %lld of %lld failed", (long long)a.ms,
+		    (long long)a.failed, (long long)a.works);
 	else
-		snprintf(text, sizeof text, "work after the answer took %lld ms", (long long)(loop_now_ms() - rest->since_ms));
+		snprintf(text, sizeof text, "work after the answer took %lld ms", (long long)a.ms);
 	turn_log(&shop.turn, rest->row, instance_ledger_id(i), why != NULL ? "warn" : "debug", "runner", text, strlen(text));
 }
 

@@ -1,8 +1,8 @@
 /*
  * Back-pressure: how much of an answer may be under way.  An executor may send FRAME_WINDOW bytes, and as many more as its
- * reader has taken (front_taken), or as the ledger has taken when the answer is kept for somebody who asks later, or for somebody who is still sending
- * his request and cannot read before.  So a slow
- * reader slows the handler, and neither we nor the ledger hold more than a window of it.
+ * reader has taken (front_taken), or as the ledger has taken when the answer is kept for somebody who asks later, or who is
+ * still sending his request and cannot read before.  So a slow reader slows the handler, and neither we nor the ledger hold
+ * more than a window of it.
  */
 #ifndef SCHEDULER_FLOW_H
 #define SCHEDULER_FLOW_H

@@ -145,7 +145,7 @@ call_end(struct call *c, const struct frame *f)
 	c->job = NULL;
 	if (j == NULL)
 		return; /* its grace runs already */
-	c->rest = (struct instance_rest){ j->w.id.row, j->logged, loop_now_ms(), j->log_cut };
+	c->rest = (struct instance_rest){ .row = j->w.id.row, .logged = j->logged, .since_ms = loop_now_ms(), .cut = j->log_cut };
 	collect_limit_ms(j->limit_key, j->timeout_ms, limit, sizeof limit);
 	snprintf(c->why, sizeof c->why, "work after the answer went on longer than %.96s", limit);
 	loop_after(&c->grace, j->deadline_ms - clock_mono_ms(), on_rest_late, c);
@@ -231,6 +231,14 @@ on_over(void *arg, enum job_outcome outcome, const struct err *why)
 
 static void drain(struct instance *i);
 
+/* outcome: unless its time was over. */
+static void
+rested(struct call *c, enum job_outcome outcome, const char *why)
+{
+	c->rest.outcome = c->late ? OUTCOME_TIMEOUT : outcome;
+	on->rested(c->instance, &c->rest, why);
+}
+
 static void
 on_exit_of(void *arg, int status)
 {
@@ -258,7 +266,7 @@ on_exit_of(void *arg, int status)
 		if (c->number == 0)
 			continue;
 		if (c->rests && c->rest.row != 0)
-			on->rested(i, &c->rest, c->late ? c->why : why.text);
+			rested(c, OUTCOME_KILLED, c->late ? c->why : why.text);
 		call_free(c);
 		if (j != NULL)
 			on->lost(i, j, outcome, &why);
@@ -434,6 +442,15 @@ got_error(struct instance *i, const struct frame *f)
 	}
 }
 
+/* Big-endian, of four bytes. */
+static int64_t
+number(const char *p)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	return (int64_t)u[0] << 24 | (int64_t)u[1] << 16 | (int64_t)u[2] << 8 | u[3];
+}
+
 static void
 got_done(struct instance *i, const struct frame *f)
 {
@@ -443,8 +460,12 @@ got_done(struct instance *i, const struct frame *f)
 		protocol_error(i, "DONE out of turn");
 		return;
 	}
+	if (f->length == 8) {
+		c->rest.works = number(f->data);
+		c->rest.failed = number(f->data + 4);
+	}
 	if (c->rest.row != 0)
-		on->rested(i, &c->rest, c->late ? c->why : NULL);
+		rested(c, c->rest.failed > 0 ? OUTCOME_ERROR : OUTCOME_OK, c->late ? c->why : NULL);
 	call_free(c);
 	on->freed(i);
 }

@@ -30,6 +30,8 @@ struct secret_env;
 /* What is left of a job whose answer is whole while work after it goes on: enough to log for it. */
 struct instance_rest {
 	int64_t row, logged, since_ms;
+	int64_t works, failed;    /* how many it was, and how many of them threw; 0: it did not come to say */
+	enum job_outcome outcome; /* when it has ended: ok, error, timeout or killed */
 	bool cut;
 };
 

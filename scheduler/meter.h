@@ -27,6 +27,8 @@ enum meter {
 	METER_EGRESS_BYTES, /* by enum meter_way */
 	METER_LOG_BYTES,
 	METER_CALLBACKS,   /* by enum meter_callback */
+	METER_AFTER,       /* work after answers, by outcome */
+	METER_AFTER_TIME,
 	METER_SYNCS,
 	METER_CPU,
 	METER_MEMORY,

@@ -18,7 +18,8 @@ void receipts_begin(struct job *j);
 /* Some of the request's body, when it comes while the handler runs; last: nothing follows. */
 void receipts_request(struct job *j, const void *p, size_t n, bool last);
 void receipts_body(struct job *j, const void *p, size_t n);
-/* The handler has answered in full, and to the whole of its request: who answered before that has no receipt.  True: the job ends when the keeper has signed, receipts_signed() sees to it. */
+/* The handler has answered in full, and to the whole of its request: who answered before that has no receipt.  True: the job
+ * ends when the keeper has signed, receipts_signed() sees to it. */
 bool receipts_end(struct job *j);
 /* Is its end only waiting for the signature?  Its call is over, and its instance may be gone. */
 bool receipts_pending(const struct job *j);

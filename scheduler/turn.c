@@ -246,6 +246,17 @@ turn_order(struct turn *t, int64_t id, const char *note)
 }
 
 void
+turn_after(struct turn *t, int64_t row, const struct work_after *a)
+{
+	struct turn_change *c = change(t, TURN_AFTER, row);
+
+	c->n = a->works;
+	c->m = a->failed;
+	c->k = a->ms;
+	c->outcome = a->outcome;
+}
+
+void
 turn_callback(struct turn *t, int64_t row, const struct work_tried *tried)
 {
 	struct turn_change *c = change(t, TURN_CALLBACK, row);
@@ -492,6 +503,8 @@ write_change(struct turn *t, struct store *s, struct turn_change *c, int64_t now
 		return work_sealed_put(s, c->a, c->b, c->c, c->d, now, e);
 	case TURN_CALLBACK:
 		return work_callback_tried(s, c->id, &(struct work_tried){ c->a, c->n, (int)c->m, c->b }, now, e);
+	case TURN_AFTER:
+		return work_after_put(s, c->id, &(struct work_after){ c->n, c->m, c->k, c->outcome }, e);
 	case TURN_ORDER:
 		return work_order_done(s, c->id, c->a, now, e);
 	}

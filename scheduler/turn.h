@@ -23,6 +23,7 @@ struct spans;
 struct store;
 struct turn;
 struct wait_lane;
+struct work_after;
 struct work_tried;
 
 /* A job in the workshop's memory, from the queue to its end. */
@@ -108,10 +109,11 @@ struct turn_log {
 
 /* Rarer changes. */
 enum turn_kind { TURN_INSTANCE_SET, TURN_INSTANCE_PID, TURN_INSTANCE_END, TURN_BUNDLE, TURN_AUTHOR, TURN_REV, TURN_SEALED,
-	TURN_ORDER, TURN_CALLBACK };
+	TURN_ORDER, TURN_CALLBACK, TURN_AFTER };
 struct turn_change {
 	enum turn_kind kind;
-	int64_t id, n, m;
+	int64_t id, n, m, k;
+	enum job_outcome outcome;
 	char *a, *b, *c, *d; /* owned */
 	struct work_bundle bundle;
 };
@@ -153,6 +155,8 @@ void turn_rev(struct turn *t, const char *did, const char *rev);
 void turn_author(struct turn *t, const char *handle, const char *did, const char *pds);
 /* json NULL: there are none any more. */
 void turn_sealed(struct turn *t, const char *did, const char *bundle, const char *cid, const char *json);
+/* Work after a job's answer has ended. */
+void turn_after(struct turn *t, int64_t row, const struct work_after *a);
 void turn_order(struct turn *t, int64_t id, const char *note);
 void turn_callback(struct turn *t, int64_t row, const struct work_tried *tried);
 

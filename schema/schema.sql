@@ -146,6 +146,15 @@ CREATE TABLE chunk (
   PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Work after an answer (ctx.waitUntil), written when it is over; most jobs have none.
+CREATE TABLE afterwork (
+  job     INTEGER PRIMARY KEY,
+  works   INTEGER NOT NULL,                 -- how many the handler had handed over; 0: it did not come to say
+  failed  INTEGER NOT NULL,                 -- those of them that threw
+  ms      INTEGER NOT NULL,                 -- from the end of the answer to theirs
+  outcome TEXT    NOT NULL CHECK (outcome = 'ok' OR outcome = 'error' OR outcome = 'timeout' OR outcome = 'killed')
+) STRICT;
+
 -- Starts of a job that was started more than once: what became of each.  Calls that are started once have none.
 CREATE TABLE attempt (
   job        INTEGER NOT NULL,

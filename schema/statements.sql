@@ -480,6 +480,9 @@ DELETE FROM upload WHERE job IN (SELECT u.job FROM upload u CROSS JOIN job j ON 
 -- name: work_log
 INSERT INTO log (job, instance, at, level, source, text) VALUES (:row, :instance, :at, :level, :source, :text);
 
+-- name: work_after_put
+INSERT OR REPLACE INTO afterwork (job, works, failed, ms, outcome) VALUES (:row, :works, :failed, :ms, :outcome);
+
 -- name: work_attempt_put
 INSERT OR REPLACE INTO attempt (job, n, run, instance, started_at, ended_at, outcome, error_name, error, again_at)
 VALUES (:row, :n, :run, :instance, :started_at, :ended_at, :outcome, :error_name, :error, :again_at);
@@ -543,6 +546,9 @@ DELETE FROM log WHERE job = :row;
 
 -- name: work_purge_attempt
 DELETE FROM attempt WHERE job = :row;
+
+-- name: work_purge_after
+DELETE FROM afterwork WHERE job = :row;
 
 -- name: work_purge_rerun
 DELETE FROM rerun WHERE job = :row;
@@ -818,6 +824,9 @@ DELETE FROM log WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'do
 -- name: work_prune_attempt
 DELETE FROM attempt WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
+-- name: work_prune_after
+DELETE FROM afterwork WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+
 -- name: work_prune_rerun
 DELETE FROM rerun WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
@@ -940,11 +949,12 @@ SELECT * FROM v_jobs
 SELECT v.*, r.url, r.headers_json AS request_headers_json, length(r.body) AS request_bytes,
        a.status, a.headers_json AS response_headers_json, length(a.body) AS response_bytes,
        (SELECT sum(length(data)) FROM chunk c WHERE c.job = v.row) AS streamed_bytes,
+       w.outcome AS after_outcome, w.works AS after_works, w.failed AS after_failed, w.ms AS after_ms,
        k.url AS callback, k.state AS callback_state, k.attempts AS callback_attempts, k.status AS callback_status,
        k.error AS callback_error,
        strftime('%Y-%m-%dT%H:%M:%fZ', iif(k.state = 'due', k.next_at, NULL) / 1000.0, 'unixepoch') AS callback_next_at
   FROM v_jobs v LEFT JOIN request r ON r.job = v.row LEFT JOIN result a ON a.job = v.row
-  LEFT JOIN callback k ON k.job = v.row
+  LEFT JOIN callback k ON k.job = v.row LEFT JOIN afterwork w ON w.job = v.row
  WHERE v.row = CAST(:id AS INTEGER) AND (:id = v.row OR :id = v.id);
 
 -- name: desk_callbacks

@@ -82,6 +82,12 @@ SELECT a.job AS row, a.n AS attempt, a.outcome,
        strftime('%Y-%m-%dT%H:%M:%fZ', a.again_at / 1000.0, 'unixepoch') AS again_at
   FROM attempt a;
 
+CREATE VIEW v_after AS -- Work after answers (ctx.waitUntil), when it was over.
+SELECT a.job AS row,
+       j.author || '/' || j.bundle || '/' || j.version || '/' || j.endpoint AS called,
+       a.outcome, a.works, a.failed, a.ms AS ran_ms
+  FROM afterwork a LEFT JOIN job j ON j.id = a.job;
+
 CREATE VIEW v_today AS -- Today (UTC) by bundle and endpoint.
 SELECT author || '/' || bundle || '/' || endpoint AS called,
        count(*) AS calls,

@@ -65,6 +65,14 @@ def after(request, ctx):
     ctx.wait_until(work)
     return 'answered'
 
+def broken():
+    raise ValueError('no')
+
+def fails(request, ctx):
+    for work in (broken, broken, time.time):
+        ctx.wait_until(work)
+    return 'answered'
+
 def runs_on(request, ctx):
     ctx.wait_until(time.sleep, 60)
     return 'answered'
@@ -124,6 +132,12 @@ export function after(request, env, ctx) {
   })());
   return new Response('answered');
 }
+export function fails(request, env, ctx) {
+  const later = (bad) => new Promise((done, failed) => setTimeout(bad ? failed : done, 20));
+  for (const bad of [true, true, false])
+    ctx.waitUntil(later(bad));
+  return new Response('answered');
+}
 export function runs_on(request, env, ctx) {
   ctx.waitUntil(new Promise((done) => setTimeout(done, 60000)));
   return new Response('answered');
@@ -146,9 +160,9 @@ for name, file, text, runtime in (('py', 'main.py', PYTHON % {'dir': signs}, 'ap
         f.write(text)
     with open(os.path.join(bundles, name, 'bundle.json'), 'w') as f:
         json.dump({'runtime': runtime, 'entry': file, 'limits': {'timeoutMs': 60000},
-                   'endpoints': {e: {} for e in 'events flood aflood hangs after logs'.split()} | {'runs_on': {'timeoutMs': 1000}},
+                   'endpoints': {e: {} for e in 'events flood aflood hangs after fails logs'.split()} | {'runs_on': {'timeoutMs': 1000}},
                    'permissions': {'write': [signs], 'read': [signs]}}, f)
-runner = Runner(where, user='www-data', bundles=bundles, sections={'limits': {'timeout': '60s', 'response': '1G'}, 'pool': {'max': '8'}})
+runner = Runner(where, user='www-data', bundles=bundles, sections={'limits': {'timeout': '60s', 'response': '1G'}, 'pool': {'max': '8'}, 'web': {'metrics': 'on'}})
 runner.conf_top['isolation'] = 'none'  # handlers and this program speak by files of the host
 servers = {}
 number = 0
@@ -350,6 +364,29 @@ def after(bundle):
     until(lambda: any(x.startswith('work after the answer took ') for x in texts(job)), 'its end is logged')
     check('ends' in texts(job), texts(job))
     same(row(job)['outcome'], 'ok')
+    same(after_of(job)[:3], ('ok', 1, 0))
+    shown = json.loads(runner.cli('--json', 'job', 'show', job).stdout)
+    same((shown['after_outcome'], shown['after_works'], shown['after_failed']), ('ok', 1, 0), shown)
+    check(shown['after_ms'] > 0, shown)
+
+
+def after_of(job):
+    return runner.sql('SELECT outcome, works, failed, ran_ms FROM v_after WHERE row = ?', row(job)['id'])[0]
+
+
+def counted(outcome):
+    text = call(runner.url + '/metrics').text
+    found = re.search(r'(?m)^at_rund_after_total\{outcome="%s"\} (\d+)$' % outcome, text)
+    return int(found.group(1)) if found else 0
+
+
+def after_fails(bundle):
+    before = counted('error')
+    job = call(url(runner.url, bundle, 'fails')).header('at-run-job')
+    until(lambda: any('2 of 3 failed' in x for x in texts(job)), 'its end is logged')
+    same(after_of(job)[:3], ('error', 3, 2))
+    same(row(job)['outcome'], 'ok')
+    until(lambda: counted('error') == before + 1, 'it is counted')
 
 
 def after_late(bundle):
@@ -358,6 +395,7 @@ def after_late(bundle):
     job = a.header('at-run-job')
     line = until(lambda: [x for x in texts(job) if x.startswith('work after the answer was cut')], 'it is cut at the deadline', 20)
     check('timeoutMs' in line[0], line)
+    same(after_of(job)[0], 'timeout')
     same(row(job)['outcome'], 'ok')
     same(call(url(runner.url, bundle, 'events', key=signed())).status, 200)
 
@@ -408,6 +446,7 @@ t.run('an accepted stream does not end with its reader', async_stays)
 for bundle in ('py', 'js'):
     t.run('work after the answer, ' + bundle, after, bundle)
     t.run('work after the answer has the time of its job, ' + bundle, after_late, bundle)
+    t.run('work after the answer that fails, ' + bundle, after_fails, bundle)
 t.run('at-rund logs', logs)
 t.run('at-rund logs -f', logs_follow)
 if runner.p:

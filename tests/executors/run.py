@@ -195,7 +195,8 @@ class Instance:
                 (answers[call].logs if call in answers else self.logs).append((line['level'], line['text']))
                 continue
             if kind == DONE:
-                check(call in staying and not payload, 'DONE of a call that does not stay')
+                check(call in staying and len(payload) == 8, 'DONE of a call that does not stay')
+                answers[call].works = struct.unpack('!II', payload)
                 answers[call].stayed_ms = (time.monotonic() - staying.pop(call)) * 1000
                 continue
             check(call in open_calls, f'frame {kind} for call {call}, which is not open')

@@ -27,6 +27,8 @@ TEST(meters_speak_prometheus)
 	meter_add(METER_JOBS, OUTCOME_OK, 2);
 	meter_add(METER_JOBS, OUTCOME_TIMEOUT, 1);
 	meter_add(METER_STARTS, START_NONE, 1);
+	meter_add(METER_AFTER, OUTCOME_OK, 1);
+	meter_time(METER_AFTER_TIME, 0, 30000);
 	meter_time(METER_JOB_TIME, 0, 0);
 	meter_time(METER_JOB_TIME, 0, 1500000);
 	meter_time(METER_JOB_TIME, 0, INT64_C(99999999000));
@@ -37,6 +39,8 @@ TEST(meters_speak_prometheus)
 	CHECK(strstr(text, "\nat_rund_jobs_total{outcome=\"ok\"} 2\n") != NULL);
 	CHECK(strstr(text, "\nat_rund_jobs_total{outcome=\"timeout\"} 1\n") != NULL);
 	CHECK(strstr(text, "\nat_rund_jobs_total{outcome=\"(null)\"}") == NULL);
+	CHECK(strstr(text, "\nat_rund_after_total{outcome=\"ok\"} 1\n") != NULL);
+	CHECK(strstr(text, "\nat_rund_after_seconds_count 1\n") != NULL);
 	CHECK(strstr(text, "\nat_rund_job_starts_total{start=\"none\"} 1\n") != NULL);
 	CHECK(strstr(text, "\n# TYPE at_rund_job_seconds histogram\n") != NULL);
 	CHECK(strstr(text, "\nat_rund_job_seconds_bucket{le=\"0.001\"} 1\n") != NULL);

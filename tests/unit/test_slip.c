@@ -18,7 +18,8 @@ sample(void)
 		.body = "bo\0dy", .body_bytes = 5, .caller = "did:plc:c", .client = "192.0.2.7", .bell = "f1-0",
 		.callback = "https://hooks.example.com/x",
 		.timeout_ms = 1234, .created_at = 5678, .token = "to.k.en",
-		.created_mono = 91011, .upload = true, .upload_bytes = 1213, .upload_holds = true, .trace = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-0000000000000000-12" };
+		.created_mono = 91011, .upload = true, .upload_bytes = 1213, .upload_holds = true,
+		.trace = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-0000000000000000-12" };
 
 	job_nonce(j.id.nonce);
 	return j;

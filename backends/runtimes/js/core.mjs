@@ -172,7 +172,11 @@ export function serve(at) {
 			return;
 		flushPartial(call);
 		forget(call);
-		sendText(DONE, true, call.id, "");
+		const b = at.alloc(HEAD_BYTES + 8), view = new DataView(b.buffer, b.byteOffset);
+		head(b, 0, DONE, LAST, call.id, 8);
+		view.setUint32(HEAD_BYTES, call.works);
+		view.setUint32(HEAD_BYTES + 4, call.failed);
+		at.write(b);
 	};
 
 	const report = makeReport({ cut, clean });
@@ -429,6 +433,7 @@ export function serve(at) {
 			this.m = m;
 			this.ended = this.over = this.cancelled = false;
 			this.pending = 0; /* promises of waitUntil */
+			this.works = this.failed = 0; /* how many there were, and those that were rejected */
 			this.credit = WINDOW; /* what may be sent of the answer */
 			this.taken = 0; /* bytes of the request's body that the host was not told of */
 			this.room = null; /* who waits for credit */
@@ -481,8 +486,12 @@ export function serve(at) {
 			if (call.over)
 				throw new TypeError("waitUntil: the call has ended");
 			call.pending++;
+			call.works++;
 			Promise.resolve(promise)
-				.catch((e) => log("error", `waitUntil: ${report.line(e)}`, call.over ? null : call))
+				.catch((e) => {
+					call.failed++;
+					log("error", `waitUntil: ${report.line(e)}`, call.over ? null : call);
+				})
 				.then(() => settled(call));
 		}
 		passThroughOnException() {}

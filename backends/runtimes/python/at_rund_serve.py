@@ -704,7 +704,9 @@ class Server:
 
     def rest(self, call):
         """The work after the answer.  What it prints is the call's still; what it throws is logged and no more."""
+        works = failed = 0
         while call.after and not call.cancelled:
+            works += 1
             work, args = call.after.pop(0)
             try:
                 value = work(*args)
@@ -713,11 +715,12 @@ class Server:
             except Gone:
                 raise
             except BaseException as e:
+                failed += 1
                 self.log('error', f'wait_until: {type(e).__name__}: {e}')
         self.out.finish()
         self.err.finish()
         self.forget(call)
-        self.send(self.frame(DONE, 1, call.id, b''))
+        self.send(self.frame(DONE, 1, call.id, works.to_bytes(4, 'big') + failed.to_bytes(4, 'big')))
 
     def next_call(self):
         for call in self.calls.values():
