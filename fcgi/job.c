@@ -16,6 +16,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/json.h"
+#include "lib/log.h"
 #include "lib/store_callback.h"
 #include "lib/store_front.h"
 #include "lib/store_secret.h"
@@ -158,6 +159,64 @@ add_callback(struct call *c, const struct front_view *v, struct buf *b)
 	buf_clear(&json);
 }
 
+struct attempts {
+	struct buf *b;
+	int last; /* told of */
+};
+
+static void
+add_attempt(void *arg, const struct front_attempt *a)
+{
+	struct attempts *x = arg;
+
+	buf_fmt(x->b, "%s{\"attempt\":%d", x->last > 0 ? "," : "", a->n);
+	add_text(x->b, "outcome", a->outcome);
+	add_time(x->b, "startedAt", a->started_at);
+	add_time(x->b, "endedAt", a->ended_at);
+	add_time(x->b, "againAt", a->again_at);
+	add_text(x->b, "error", a->error_name);
+	add_text(x->b, "message", a->error);
+	buf_char(x->b, '}');
+	x->last = a->n;
+}
+
+/* The start that is under way, or the only one there was, stands in the job's own row alone. */
+static struct front_attempt
+own_attempt(const struct front_view *v)
+{
+	bool ended = v->state == JOB_DONE;
+
+	return (struct front_attempt){ .n = v->starts, .outcome = job_outcome_name(v->outcome), .started_at = v->started_at,
+		.ended_at = ended ? v->done_at : 0, .error_name = ended ? v->error_name : NULL, .error = ended ? v->error : NULL };
+}
+
+/* Every start of user code, with its end. */
+static void
+each_attempt(struct call *c, const struct front_view *v, void (*fn)(void *arg, const struct front_attempt *a),
+    struct attempts *x)
+{
+	struct front_attempt own = own_attempt(v);
+	struct err e = ERR_INIT;
+	struct store *s = v->starts > 1 || (v->starts == 1 && v->started_at == 0) ? waiter_store(c->waiter, &e) : NULL;
+
+	if (s != NULL && front_attempts(s, v->id.row, fn, x, &e) != 0)
+		log_warn("attempts", "job=%s why=%s", c->job, log_q(e.text));
+	if (x->last < v->starts && v->started_at != 0)
+		fn(x, &own);
+}
+
+static void
+add_attempts(struct call *c, const struct front_view *v, struct buf *b)
+{
+	struct attempts x = { b, 0 };
+
+	if (v->starts == 0)
+		return;
+	buf_fmt(b, ",\"starts\":%d,\"attempts\":[", v->starts);
+	each_attempt(c, v, add_attempt, &x);
+	buf_char(b, ']');
+}
+
 static void
 print_job(struct call *c, const struct front_view *v, struct buf *b)
 {
@@ -181,8 +240,7 @@ print_job(struct call *c, const struct front_view *v, struct buf *b)
 	add_time(b, "admittedAt", v->admitted_at);
 	add_time(b, "startedAt", v->started_at);
 	add_time(b, "doneAt", v->done_at);
-	if (v->starts > 0)
-		buf_fmt(b, ",\"starts\":%d", v->starts);
+	add_attempts(c, v, b);
 	buf_fmt(b, ",\"timeoutMs\":%lld,\"cancelRequested\":%s", (long long)v->timeout_ms, v->cancel ? "true" : "false");
 	add_error(b, v);
 	if (v->has_result)
@@ -327,6 +385,26 @@ print_head(struct buf *b)
 
 /* For people who follow a Location header with a browser. */
 static void
+show_attempt(void *arg, const struct front_attempt *a)
+{
+	struct attempts *x = arg;
+	struct buf when = BUF_INIT;
+
+	add_time(&when, "", a->started_at); /* ,"":"2026-01-01T00:00:00.000Z" */
+	buf_fmt(x->b, "<li value=\"%d\">%.24s, %s", a->n, when.len > 5 ? when.data + 5 : "",
+	    a->outcome != NULL ? a->outcome : "runs");
+	if (a->ended_at > a->started_at)
+		buf_fmt(x->b, " after %lld ms", (long long)(a->ended_at - a->started_at));
+	if (a->error != NULL) {
+		buf_str(x->b, ": ");
+		add_html(x->b, a->error);
+	}
+	buf_str(x->b, "</li>\n");
+	x->last = a->n;
+	buf_clear(&when);
+}
+
+static void
 print_page(struct call *c, const struct front_view *v, struct buf *b)
 {
 	struct err e = ERR_INIT;
@@ -348,6 +426,13 @@ print_page(struct call *c, const struct front_view *v, struct buf *b)
 		add_row(b, "message", e.text);
 	}
 	buf_str(b, "</table>\n");
+	if (v->starts > 1) {
+		struct attempts x = { b, 0 };
+
+		buf_str(b, "<h2>Its starts</h2>\n<ol>\n");
+		each_attempt(c, v, show_attempt, &x);
+		buf_str(b, "</ol>\n");
+	}
 	if (v->has_result)
 		buf_fmt(b, "<p><a href=\"%s/result\">The answer</a></p>\n", c->job);
 }

@@ -210,6 +210,24 @@ front_view_clear(struct front_view *v)
 }
 
 int
+front_attempts(struct store *s, int64_t row, void (*fn)(void *arg, const struct front_attempt *a), void *arg, struct err *e)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_ATTEMPTS, e);
+	int rc;
+
+	if (q == NULL)
+		return -1;
+	bind_int(q, FRONT_ATTEMPTS_JOB, row);
+	while ((rc = store_step(s, q, e)) == 1) {
+		struct front_attempt a = { .n = (int)see_int(q, 0), .outcome = see_text(q, 1), .started_at = see_int(q, 2),
+			.ended_at = see_int(q, 3), .again_at = see_int(q, 4), .error_name = see_text(q, 5), .error = see_text(q, 6) };
+
+		fn(arg, &a);
+	}
+	return rc;
+}
+
+int
 front_chunks(struct store *s, int64_t row, int64_t seq, size_t max_bytes, struct buf *out, int64_t *next, struct err *e)
 {
 	sqlite3_stmt *q = store_use(s, SQL_FRONT_CHUNKS, e);

@@ -90,6 +90,14 @@ struct front_view {
 int front_look(struct store *s, const struct job_id *id, bool light, struct front_view *v, struct err *e);
 void front_view_clear(struct front_view *v);
 
+/* Starts of a job that was started more than once, those that are over, oldest first.  Strings are borrowed for the call. */
+struct front_attempt {
+	int n;
+	const char *outcome, *error_name, *error; /* NULL: none */
+	int64_t started_at, ended_at, again_at;   /* again_at 0: it was the last */
+};
+int front_attempts(struct store *s, int64_t row, void (*fn)(void *arg, const struct front_attempt *a), void *arg, struct err *e);
+
 /* Chunks of a stream from seq on, appended to out, at most max_bytes (but at least one chunk when there is one).
  * *next is the seq to ask for next. */
 int front_chunks(struct store *s, int64_t row, int64_t seq, size_t max_bytes, struct buf *out, int64_t *next,

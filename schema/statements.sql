@@ -117,6 +117,10 @@ SELECT k.created_at, j.id, j.nonce,
   FROM idempotency k JOIN job j ON j.id = k.job JOIN request r ON r.job = j.id
  WHERE k.scope = :scope AND k.caller = :caller AND k.key = :key;
 
+-- name: front_attempts
+-- Of a job that was started more than once, for whoever asks for it.
+SELECT n, outcome, started_at, ended_at, again_at, error_name, error FROM attempt WHERE job = :job ORDER BY n;
+
 -- name: front_callback_put
 INSERT INTO callback (job, url, host) VALUES (:job, :url, :host);
 

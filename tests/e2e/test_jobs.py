@@ -323,6 +323,13 @@ def tried_again():
     same((starts(note), attempts(job)), (3, ['error', 'error', 'ok']))
     same([r['outcome'] for r in json.loads(runner.cli('job', 'attempts', job, '--json').stdout)['attempts']],
          ['error', 'error', 'ok'])
+    told = call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, job)).json
+    same([(a['attempt'], a['outcome'], a.get('error')) for a in told['attempts']], [(1, 'error', 'Error'), (2, 'error', 'Error'), (3, 'ok', None)])
+    check(all(a['startedAt'] <= a['endedAt'] for a in told['attempts']), told)
+    check('againAt' in told['attempts'][1] and 'againAt' not in told['attempts'][2], told)
+    same(call('%s/job/%s' % (runner.url, job)).json['attempts'], told['attempts'])
+    page = call('%s/job/%s' % (runner.url, job), headers=[('Accept', 'text/html')])
+    check('Its starts' in page.text and page.text.count('<li') == 3, page)
     note = word()
     job = accepted('flaky', '?until=9&note=' + note, bundle='again')
     same((done(job)['outcome'], starts(note), attempts(job)), ('error', 4, ['error'] * 4))

@@ -63,7 +63,9 @@ def records():
 
 
 def outputs():
-    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}, 'receipt': 'a.b.c',
+    job = {'id': '1-' + 'a' * 32, 'state': 'done', 'outcome': 'ok', 'result': {'status': 200, 'headers': [['a', 'b']], 'bytes': 1}, 'receipt': 'a.b.c', 'starts': 2,
+           'attempts': [{'attempt': 1, 'outcome': 'error', 'startedAt': '2026-01-01T00:00:00.000Z', 'endedAt': '2026-01-01T00:00:01.000Z', 'error': 'Error'},
+                        {'attempt': 2, 'startedAt': '2026-01-01T00:00:02.000Z'}],
            'callback': {'url': 'https://a.example.com/', 'state': 'due', 'attempts': 2, 'status': 503, 'nextAt': '2026-01-01T00:00:00.000Z'}}
     card = {'did': None, 'operator': 'did:plc:ewvi7nxzyoun6zhxrhs64oiz', 'keys': {'secrets': ['z6LS'], 'receipts': []}, 'software': 'at-rund', 'version': '0', 'access': {'mode': 'open'},
             'runtimes': [{'name': 'node', 'mimeTypes': ['a/b'], 'wall': None}]}

@@ -266,8 +266,8 @@ TEST(parameters_have_the_numbers_their_constants_say)
 
 TEST(every_view_reads)
 {
-	static const char *const views[] = { "v_jobs", "v_queue", "v_failed", "v_attempts", "v_after", "v_schedules", "v_firings", "v_today",
-		"v_log", "v_bundles", "v_instances", "v_runs", "v_runtimes", "v_orders", "v_graph", "v_people", "v_usage",
+	static const char *const views[] = { "v_jobs", "v_queue", "v_failed", "v_attempts", "v_after", "v_schedules", "v_firings",
+		"v_today", "v_log", "v_bundles", "v_instances", "v_runs", "v_runtimes", "v_orders", "v_graph", "v_people", "v_usage",
 		"v_traffic", "v_authors", "v_tokens",
 		"v_views" };
 	struct store *s = t_store();
