@@ -55,6 +55,7 @@ struct values {
 	char *socket, *libdir, *home, *config, *site, *request_kib, *request_bytes, *wait_s;
 	char request[32], timeout[32];
 	struct buf base_re;
+	const char *did; /* where the DID document must be found too: "", or its path */
 };
 
 static void
@@ -91,6 +92,8 @@ values_set(struct values *v, const struct conf *c, const char *base, struct err 
 	conf_size_print(c->limits.request, v->request);
 	conf_duration_print(c->limits.timeout, v->timeout);
 	escaped(&v->base_re, base);
+	/* A did:web is looked for at the root of its host, below which base path ever the runner is. */
+	v->did = base[0] != '\0' && c->did != NULL && strncmp(c->did, "did:web:", 8) == 0 ? "/.well-known/did.json" : "";
 	free(door);
 	return 0;
 }
@@ -122,7 +125,8 @@ fill(const struct conf *c, const char *kind, const char *base, struct buf *out, 
 			{ "SOCKET", v.socket }, { "MODE", c->web.listen_mode }, { "SITE", v.site },
 			{ "LIBDIR", v.libdir }, { "HOME", v.home }, { "CONFIG", v.config },
 			{ "REQUEST", v.request }, { "REQUEST_KIB", v.request_kib }, { "REQUEST_BYTES", v.request_bytes },
-			{ "STREAM", c->web.stream_requests ? "yes" : "" }, { "TIMEOUT", v.timeout }, { "WAIT_S", v.wait_s }, { NULL, NULL },
+			{ "DID", v.did }, { "STREAM", c->web.stream_requests ? "yes" : "" },
+			{ "TIMEOUT", v.timeout }, { "WAIT_S", v.wait_s }, { NULL, NULL },
 		};
 
 		rc = template_load(name, vars, out, e);

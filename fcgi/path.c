@@ -119,7 +119,7 @@ path_parse(const char *uri, const char *base, size_t max, struct path *p, struct
 	}
 	if (uri[0] != '/')
 		return bad(e, "the request target must be a path that begins with '/'");
-	if (cut > 0) {
+	if (cut > 0 && (n != strlen(PATH_DID) || memcmp(uri, PATH_DID, n) != 0)) {
 		if (n < cut || memcmp(uri, base, cut) != 0 || (n > cut && uri[cut] != '/'))
 			return err_named(e, ERR_NOTFOUND, "NotFound", "nothing is served outside of web.base_path");
 		uri += cut;

@@ -27,7 +27,10 @@ struct path {
 /* The segments before rest begins: /bundle/{author}/{name}/{version}/{endpoint}. */
 #define PATH_FIXED 5
 
-/* base: "" or "/run", cut off first.  max: limits.url. */
+/* Where a did:web says its document is, whatever base path its runner has. */
+#define PATH_DID "/.well-known/did.json"
+
+/* base: "" or "/run", cut off first, but for PATH_DID.  max: limits.url. */
 int path_parse(const char *uri, const char *base, size_t max, struct path *p, struct err *e);
 void path_clear(struct path *p);
 

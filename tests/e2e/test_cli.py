@@ -141,6 +141,11 @@ def web_configs():
     r = cli('web-config', 'lighttpd', '--base', '/r.n')
     check('"^/r\\.n(/|$)"' in r.stdout and 'web.base_path' in r.stderr, r.stdout, r.stderr)
     same(as_json(cli('web-config', 'caddy', '--json', env={'AT_RUND_WEB_BASE_PATH': '/run'}))['base'], '/run')
+    for kind in ('lighttpd', 'nginx', 'caddy', 'apache', 'cgi', 'htaccess', 'htaccess-fcgid', 'htaccess-cgi'):
+        for did, base, there in (('did:web:r.example', '/run', True), ('did:web:r.example', '', False),
+                                 ('did:plc:' + 'a' * 24, '/run', False)):
+            r = cli('web-config', kind, env={'AT_RUND_WEB_BASE_PATH': base, 'AT_RUND_DID': did})
+            check(r.returncode == 0 and ('did.json' in r.stdout.replace('\\', '')) == there, kind, did, base, r.stdout, r.stderr)
     for words, hint in ((('iis',), 'there are: lighttpd, nginx'), (('nginx', '--base', 'run'), 'a path such as /run'),
                         (('nginx', '--base', '/a b'), 'a path such as /run')):
         r = cli('web-config', *words)

@@ -108,6 +108,14 @@ TEST(path_base_is_cut_at_a_segment)
 	path_clear(&p);
 	CHECK(path_parse("/health", "/run", 99, &p, &e) == -1);
 	path_clear(&p);
+	/* The document of a did:web lies where the DID says, and nothing else does. */
+	CHECK(path_parse("/.well-known/did.json?x", "/run", 99, &p, NULL) == 0);
+	CHECK_STR(p.seg[1], "did.json");
+	path_clear(&p);
+	CHECK(path_parse("/.well-known/did.json/x", "/run", 99, &p, &e) == -1);
+	path_clear(&p);
+	CHECK(path_parse("/.well-known/x", "/run", 99, &p, &e) == -1);
+	path_clear(&p);
 }
 
 static void
