@@ -10,7 +10,9 @@
 #include "lib/err.h"
 #include "lib/job.h"
 
-#define LINES 200
+#define LINES      200
+#define LOG_BYTES  24576 /* of HTML; what is left is on the next page */
+#define LINE_BYTES 4096 /* a longer line is cut: at-rund job logs has it whole */
 
 struct view {
 	struct call *c;
@@ -21,6 +23,8 @@ struct view {
 	char cid[128];
 	int64_t last_line;
 	int shown;
+	bool full;        /* of log lines */
+	size_t log_at;    /* where they begin */
 };
 
 /* --- its way --- */
@@ -168,6 +172,33 @@ show_buttons(struct view *v, const struct desk_cell *cells, int n)
 	buf_clear(&path);
 }
 
+/* Where its end is told: the host, since the rest of the address may be somebody's secret. */
+static void
+show_callback(struct view *v, const struct desk_cell *cells, int n)
+{
+	struct buf *b = &v->c->reply.body, path = BUF_INIT;
+	const char *told = row_text(cells, n, "told");
+
+	if (told == NULL)
+		return;
+	buf_str(b, "<section aria-labelledby=\"callback\"><h2 id=\"callback\">Its callback</h2>\n<dl class=\"grid\">");
+	fact(b, "State", told);
+	fact(b, "Host", row_text(cells, n, "told_to"));
+	number(b, "Attempts", row_int(cells, n, "told_attempts"), "");
+	if (row_text(cells, n, "told_status") != NULL)
+		number(b, "Last answer", row_int(cells, n, "told_status"), "");
+	long_fact(b, "Last error", row_text(cells, n, "told_error"));
+	buf_str(b, "</dl>\n");
+	if (strcmp(told, "failed") == 0) {
+		buf_fmt(&path, "/operator/job/%s/callback-retry", v->id);
+		buf_str(b, "<div class=\"buttons\">");
+		operator_form_begin(v->c, v->o, path.data);
+		buf_str(b, "<button>Tell it again</button></form></div>\n");
+	}
+	buf_str(b, "</section>\n");
+	buf_clear(&path);
+}
+
 static int
 show_job(void *arg, const struct desk_cell *cells, int n)
 {
@@ -191,6 +222,7 @@ show_job(void *arg, const struct desk_cell *cells, int n)
 	buf_str(b, "</section>\n<section aria-labelledby=\"facts\"><h2 id=\"facts\">What it is</h2>\n");
 	show_facts(v, cells, n);
 	buf_str(b, "</section>\n");
+	show_callback(v, cells, n);
 	return 1;
 }
 
@@ -220,13 +252,19 @@ static int
 show_line(void *arg, const struct desk_cell *cells, int n)
 {
 	struct view *v = arg;
-	const char *at = row_text(cells, n, "at"), *level = row_text(cells, n, "level");
+	const char *at = row_text(cells, n, "at"), *level = row_text(cells, n, "level"), *text = row_text(cells, n, "text");
+	struct buf *b = &v->c->reply.body;
+	size_t bytes = strlen(text);
 
+	v->full = b->len - v->log_at > LOG_BYTES;
+	if (v->full)
+		return 1;
 	v->shown++;
 	v->last_line = row_int(cells, n, "line");
 	/* 2026-01-01T12:00:00.123Z: the time of day is enough here. */
-	html(&v->c->reply.body, "<li class=\"%s\"><span class=\"soft\">%s %s</span> <bdi>%s</bdi></li>\n", level,
-	    at != NULL && strlen(at) > 12 ? at + 11 : "", level, row_text(cells, n, "text"));
+	html(b, "<li class=\"%s\"><span class=\"soft\">%s %s</span> <bdi>", level, at != NULL && strlen(at) > 12 ? at + 11 : "", level);
+	html_bytes(b, text, bytes > LINE_BYTES ? LINE_BYTES : bytes);
+	html(b, "</bdi>%s</li>\n", bytes > LINE_BYTES ? " (cut here)" : "");
 	return 0;
 }
 
@@ -240,6 +278,7 @@ show_log(struct view *v, struct err *e)
 	snprintf(id, sizeof id, "%lld", (long long)v->row);
 	snprintf(after, sizeof after, "%lld", (long long)v->after);
 	v->shown = 0;
+	v->log_at = b->len;
 	buf_str(b, "<section aria-labelledby=\"log\"><h2 id=\"log\">What it printed</h2>\n");
 	if (v->lines == 0) {
 		buf_str(b, "<p class=\"soft\">Nothing.</p>");
@@ -249,7 +288,7 @@ show_log(struct view *v, struct err *e)
 			return -1;
 		buf_str(b, "</ol>\n");
 	}
-	if (v->shown == LINES)
+	if (v->shown == LINES || v->full)
 		html(b, "<p class=\"more\"><a href=\"%s/operator/job/%s?after=%lld#log\">More lines</a></p>", page_base(v->c), v->id,
 		    (long long)v->last_line);
 	buf_str(b, "</section>\n");

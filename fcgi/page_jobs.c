@@ -215,7 +215,7 @@ show_list(struct list *l, struct operator *o, struct err *e)
 	}
 	buf_str(&l->c->reply.body, "<ol class=\"jobs\">\n");
 	if (desk_query(o->store, open ? "page_jobs_open" : "page_jobs", with, show_row, l, e) != 0 ||
-	    (!open && desk_query(o->store, "page_jobs_end", edge, take_end, end, e) != 0))
+	    (!open && l->rows < ROWS && desk_query(o->store, "page_jobs_end", edge, take_end, end, e) != 0))
 		return -1;
 	buf_str(&l->c->reply.body, "</ol>\n");
 	if (l->rows == 0)

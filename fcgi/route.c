@@ -37,6 +37,7 @@ static const struct route routes[] = {
 	{ "operator-job", "operator/job/*", "GET HEAD", false, page_job },
 	{ "operator-cancel", "operator/job/*/cancel", "POST", false, page_job_press },
 	{ "operator-retry", "operator/job/*/retry", "POST", false, page_job_press },
+	{ "operator-callback", "operator/job/*/callback-retry", "POST", false, page_job_press },
 	{ "operator-authors", "operator/authors", "GET HEAD", false, page_authors },
 	{ "operator-pool", "operator/pool", "GET HEAD", false, page_pool },
 	{ "operator-drain", "operator/drain", "POST", false, page_drain },

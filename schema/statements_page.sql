@@ -77,8 +77,9 @@ SELECT j.id, j.created_at, j.admitted_at, j.started_at, j.done_at, coalesce(j.di
        (SELECT sum(length(data)) FROM chunk c WHERE c.job = j.id) AS streamed_bytes,
        (SELECT 1 FROM receipt t WHERE t.job = j.id) AS has_receipt,
        (SELECT of FROM rerun x WHERE x.job = j.id) AS again_of, (SELECT max(job) FROM rerun x WHERE x.of = j.id) AS again_as,
-       (SELECT count(*) FROM log l WHERE l.job = j.id) AS lines
-  FROM job j LEFT JOIN request r ON r.job = j.id LEFT JOIN result a ON a.job = j.id
+       (SELECT count(*) FROM log l WHERE l.job = j.id) AS lines,
+       k.host AS told_to, k.state AS told, k.attempts AS told_attempts, k.status AS told_status, k.error AS told_error
+  FROM job j LEFT JOIN request r ON r.job = j.id LEFT JOIN result a ON a.job = j.id LEFT JOIN callback k ON k.job = j.id
  WHERE j.id = :row AND j.nonce = :nonce;
 
 -- name: page_job_id

@@ -20,7 +20,7 @@ import tempfile
 from kit import ROOT, Children, Table, runtime_command
 
 A_RUNTIME = ('warm', 'starts', 'walls')
-ONCE = ('accepted', 'memory', 'backlog', 'gate', 'trust', 'streams', 'otel')
+ONCE = ('accepted', 'memory', 'backlog', 'gate', 'trust', 'streams', 'otel', 'page')
 
 
 def run_part(part, *args):

@@ -165,6 +165,13 @@ def may_be_turned_off():
 
 
 
+def document_at_the_root(at=None):
+    a = call((at or web).root + '/.well-known/did.json')
+    same((a.status, a.json.get('id')), (200, 'did:web:runner.test'), a)
+    same(call((at or web).url + '/.well-known/did.json').json, a.json, 'below the base path')
+    check(call((at or web).root + '/.well-known/did.jso').header('content-type') != 'application/json', 'and nothing else')
+
+
 # ---- the operator ----
 
 FORM = ('Content-Type', 'application/x-www-form-urlencoded')
@@ -236,6 +243,34 @@ def browser_signs_in():
     check('Sign out' in seen['text'] and 'did not keep' not in seen['text'] and seen['status'] == 200, seen)
 
 
+def through(make):
+    """Forms, cookies and redirects pass other servers, as web-config sets them up."""
+    global web
+    usual, web = web, make(where, runner)
+    try:
+        document_at_the_root()
+        plain(page())
+        mine, number = sign_in_by_hand()
+        a = form('/operator/drain', mine, form=number, runtime='python')
+        check(a.status == 303 and a.header('location').startswith('/run/operator/pool?order='), a)
+        check('instances end' in page(a.header('location')[4:], headers=mine).text, 'the note')
+        same(form('/operator/drain', mine, form='a' * 32).status, 403)
+        same(form('/operator/sign-out', mine, form=number).status, 303)
+    finally:
+        web.stop()
+        web = usual
+
+
+def through_htaccess(make):
+    w = make(where, runner)
+    lines = re.findall(r'^#     (Rewrite.*)$', w.snippet(), re.M)
+    same(len(lines), 2, w.snippet())
+    with open(w.path('www', '.htaccess'), 'w') as f:
+        f.write('\n'.join(lines) + '\n')
+    document_at_the_root(w)
+    w.stop()
+
+
 def cancels_what_runs():
     a = call(bundle('slow'), 'POST', b'', [('Prefer', 'respond-async')])
     same(a.status, 202, a)
@@ -271,6 +306,22 @@ def retries_what_failed():
     check('Again of' in seen['text'] and seen['url'].endswith(runner.sql('SELECT id FROM v_jobs WHERE row = ?', made)[0][0]), seen)
 
 
+def tells_a_callback_again():
+    row, job = runner.sql("SELECT row, id FROM v_failed WHERE called LIKE '%/fails' LIMIT 1")[0]
+    db = sqlite3.connect(runner.db, timeout=20)
+    with db:
+        db.execute('PRAGMA wal_autocheckpoint = 0')
+        db.execute("INSERT INTO callback (job, url, host, state, attempts, status, error, done_at)"
+                   " VALUES (?, 'https://told.test/?key=canary', 'told.test', 'failed', 9, 503, 'gave up', 5)", (row,))
+    db.close()
+    seen = desk.go(web.url + '/operator/job/' + job)
+    check('told.test' in seen['text'] and '503' in seen['text'] and 'canary' not in seen['text'], seen['text'])
+    desk.press(where='[aria-labelledby=callback] button')
+    check('callback-retry' in desk.facts()['text'], desk.facts()['text'])
+    until(lambda: runner.sql('SELECT state FROM v_callbacks WHERE row = ?', row) != [('failed',)] or
+          runner.sql("SELECT note FROM v_orders WHERE verb = 'callback-retry' AND done_at IS NOT NULL"), 'the order is taken')
+
+
 def drains_the_pool():
     call(bundle('hello'))
     live = runner.sql("SELECT instance FROM v_instances WHERE ended_at IS NULL AND runtime = 'node'")
@@ -282,7 +333,7 @@ def drains_the_pool():
     check('instances end' in seen['text'], seen['text'])
     until(lambda: runner.sql('SELECT count(*) FROM v_instances WHERE instance = ? AND ended_at IS NOT NULL', *live[0])[0][0],
           'it ends')
-    same(runner.sql("SELECT args_json FROM v_orders WHERE verb = 'drain'"), [('{"runtime":"node"}',)])
+    same(runner.sql("SELECT args_json FROM v_orders WHERE verb = 'drain' ORDER BY row DESC LIMIT 1"), [('{"runtime":"node"}',)])
 
 
 def forged_forms_are_refused():
@@ -435,11 +486,17 @@ t.run('its links stay below the base path', links_stay_below_the_base)
 t.run('HEAD and other methods', head_has_no_body)
 t.run('it looks well in light and dark, on a phone and on a desk', looks_well)
 t.run('the commands that it shows work', commands_work)
+t.run('the document of a did:web lies at the root of its host', document_at_the_root)
 t.run('the operator\'s part is nobody else\'s', nobody_sees_it)
 t.run('a token opens it, and stands nowhere', token_opens_it)
 t.run('a browser without script signs in', browser_signs_in)
+for server, make in (('Apache', apache), ('Caddy', caddy), ('nginx', nginx), ('plain CGI', apache_cgi)):
+    t.run('all of it through ' + server, through, make)
+for server, make in (('mod_proxy_fcgi', htaccess_proxy), ('mod_cgid', htaccess_cgi)):
+    t.run('an .htaccess with ' + server, through_htaccess, make)
 t.run('its buttons cancel a job that runs', cancels_what_runs)
 t.run('its buttons run a failed job again', retries_what_failed)
+t.run('its buttons tell a callback again', tells_a_callback_again)
 t.run('its buttons drain the pool', drains_the_pool)
 t.run('forged forms are refused', forged_forms_are_refused)
 t.run('neither bodies nor headers nor queries are shown, but the proof is', bodies_and_secrets_stay_away)
