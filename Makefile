@@ -39,7 +39,7 @@ LEDGER   = lib/store.o lib/store_vfs.o schema.o
 FRONT    = lib/store_front.o lib/store_callback.o lib/store_list.o lib/store_key.o lib/store_token.o lib/store_secret.o lib/store_traffic.o lib/store_upload.o
 WORK     = lib/store_work.o lib/store_callback.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_schedule.o lib/store_token.o lib/store_secret.o lib/store_graph.o lib/store_usage.o lib/store_traffic.o lib/store_upload.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/bundle_tree.o lib/archive.o
-PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/proof.o
+PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/failure.o lib/proof.o
 SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o lib/notice.o
 BACKUP   = lib/strongbox.o lib/age.o lib/pack.o
 OTLP     = lib/otlp.o lib/otlp.pb.o lib/post.o
@@ -67,7 +67,7 @@ LINK     = $(CC) $(LDHARDEN) $(LDFLAGS) -pthread -o $@ $(filter %.o,$^)
 
 all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp
 
-$(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o lib/store_page.o lib/pass.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
+$(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o lib/store_page.o lib/pass.o lib/failure.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi -lsodium -lm
 
 $(B)/at-rund-scheduler: $(call O,$(SCHED) $(GROUND) $(LEDGER) $(WORK) $(WORLD) $(PROOF) $(WALLS) $(OUTWARD) $(SECRETS) $(OTLP))

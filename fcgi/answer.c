@@ -1,6 +1,7 @@
 #include "fcgi/answer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fcgi/header.h"
@@ -12,8 +13,10 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/failure.h"
 #include "lib/log.h"
 #include "lib/store_front.h"
+#include "lib/store_secret.h"
 
 #define STREAM_PIECE (256u * 1024u)
 /* So much is read before the scheduler is told that there is room for more: far less than FRAME_WINDOW. */
@@ -42,6 +45,26 @@ add_facts(struct call *c, const struct front_view *v)
 		    (long long)(ended - started));
 		reply_header(&c->reply, "Server-Timing", text);
 	}
+}
+
+/* To an answer that is an error of the handler's; that of one that is not stands among its headers. */
+static void
+add_receipt(struct call *c, const struct front_view *v)
+{
+	char *const *env = c->request->env;
+	struct err e = ERR_INIT;
+	struct store *s;
+	char *text;
+
+	while (*env != NULL && strcmp(*env, "HTTP_AT_RUN_RECEIPT=1") != 0)
+		env++;
+	if (*env == NULL || v->state != JOB_DONE || (s = waiter_store(c->waiter, &e)) == NULL)
+		return;
+	text = front_receipt(s, v->id.row, &e);
+
+	if (text != NULL)
+		reply_header(&c->reply, "At-Run-Receipt", text);
+	free(text);
 }
 
 static int
@@ -193,10 +216,11 @@ answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e
 	/* A whole answer counts once its job is done well; a stream has to begin before its end is known, but when that is
 	 * known already and bad, an error says more than a stream that breaks off. */
 	if (!v->has_result || (v->state == JOB_DONE ? v->outcome != OUTCOME_OK : !v->streamed)) {
-		reply_outcome(v->outcome, v->error_kind, v->error_name, v->error, e);
+		failure_outcome(v->outcome, v->error_kind, v->error_name, v->error, e);
 		if (v->retry_at != 0)
 			c->reply.retry_s = v->retry_at > clock_wall_ms() ? (v->retry_at - clock_wall_ms() + 999) / 1000 : 1;
 		add_facts(c, v);
+		add_receipt(c, v);
 		return -1;
 	}
 	if (v->streamed && v->taken > 0 && !c->owner)

@@ -8,6 +8,7 @@
 #include "fcgi/waiter.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/failure.h"
 #include "lib/json.h"
 #include "lib/runner.h"
 #include "lib/store_front.h"
@@ -195,7 +196,7 @@ card_ready(struct call *c, struct err *e)
 	if (s != NULL && gauge_alive(c->door->gauge, s, &why) == 0 && runtimes_available(s, &n, &why) == 0 && n > 0) {
 		buf_str(b, "true}\n");
 	} else {
-		c->reply.status = reply_status(ERR_BUSY, "");
+		c->reply.status = failure_status(ERR_BUSY, "");
 		buf_str(b, "false,\"reasons\":[");
 		if (s == NULL) {
 			buf_json_str(b, "the database cannot be opened; the log says why");

@@ -15,6 +15,7 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/failure.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/store_callback.h"
@@ -126,12 +127,12 @@ add_error(struct buf *b, const struct front_view *v)
 
 	if (v->state != JOB_DONE || v->outcome == OUTCOME_OK)
 		return;
-	reply_outcome(v->outcome, v->error_kind, v->error_name, v->error, &e);
+	failure_outcome(v->outcome, v->error_kind, v->error_name, v->error, &e);
 	buf_str(b, ",\"error\":");
 	buf_json_str(b, err_name(&e));
 	buf_str(b, ",\"message\":");
 	buf_json_str(b, e.text);
-	buf_fmt(b, ",\"errorStatus\":%d", reply_status(e.kind, err_name(&e)));
+	buf_fmt(b, ",\"errorStatus\":%d", failure_status(e.kind, err_name(&e)));
 }
 
 /* What the runner signed, if the caller asked for that: of a stream it could not come with the answer's head. */
@@ -139,7 +140,7 @@ static void
 add_receipt(struct call *c, const struct front_view *v, struct buf *b)
 {
 	struct err e = ERR_INIT;
-	struct store *s = v->outcome == OUTCOME_OK && v->has_result ? waiter_store(c->waiter, &e) : NULL;
+	struct store *s = v->state == JOB_DONE ? waiter_store(c->waiter, &e) : NULL;
 	char *text = s != NULL ? front_receipt(s, v->id.row, &e) : NULL;
 
 	add_text(b, "receipt", text);
@@ -421,7 +422,7 @@ print_page(struct call *c, const struct front_view *v, struct buf *b)
 	add_row(b, "runs", v->cid);
 	add_row(b, "runtime", v->runtime);
 	if (v->state == JOB_DONE && v->outcome != OUTCOME_OK) {
-		reply_outcome(v->outcome, v->error_kind, v->error_name, v->error, &e);
+		failure_outcome(v->outcome, v->error_kind, v->error_name, v->error, &e);
 		add_row(b, "error", err_name(&e));
 		add_row(b, "message", e.text);
 	}
@@ -441,7 +442,7 @@ print_page(struct call *c, const struct front_view *v, struct buf *b)
 static int
 not_yours(struct call *c, const struct err *e)
 {
-	int status = reply_status(e->kind, err_name(e));
+	int status = failure_status(e->kind, err_name(e));
 	struct buf *b = &c->reply.body;
 
 	if ((status != 401 && status != 403) || !header_wants_html(c->request->accept))

@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/failure.h"
 
 #define ICON "%%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%%3E%%3Crect width='32' height='32' rx='8' " \
 	"fill='%%234f5bd5'/%%3E%%3Cpath d='M9 8l14 8-14 8z' fill='%%23fff'/%%3E%%3C/svg%%3E"
@@ -122,7 +123,7 @@ page_answer(struct call *c, int rc, struct err *e)
 	if (rc >= 0 || !header_wants_html(c->request->accept) || e->kind == ERR_INTERNAL)
 		return rc < 0 ? -1 : 0;
 	reply_clear(&c->reply);
-	c->reply.status = reply_status(e->kind, err_name(e));
+	c->reply.status = failure_status(e->kind, err_name(e));
 	if (c->reply.status == 429 || c->reply.status == 503) {
 		snprintf(wait, sizeof wait, "%lld", retry_s > 0 ? (long long)retry_s : 1);
 		reply_header(&c->reply, "Retry-After", wait);

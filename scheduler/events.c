@@ -48,6 +48,8 @@ finish(struct job *j)
 {
 	int64_t us = clock_mono_us() - j->started_us;
 
+	if (receipts_fail(j))
+		return; /* it comes here again */
 	loop_stop(&j->timer);
 	meter_time(METER_RUN_TIME, (int)j->start, us);
 	spans_finished(j);

@@ -7,6 +7,7 @@
 #include "lib/cid.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
+#include "lib/failure.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/receipt.h"
@@ -22,6 +23,7 @@ struct receipt_draft {
 	struct receipt r;
 	struct cid_hash request, response;
 	bool pending;
+	bool failed; /* it is of an answer that says so */
 	char *text;
 };
 
@@ -87,20 +89,17 @@ receipts_body(struct job *j, const void *p, size_t n)
 		cid_hash_update(&j->receipt->response, p, n);
 }
 
-bool
-receipts_end(struct job *j)
+/* The answer is known; the keeper signs, and the job waits for it. */
+static void
+sign(struct job *j, const struct cid *response, int status)
 {
 	struct receipt_draft *d = j->receipt;
 	int64_t now = clock_wall_ms();
 	char text[CID_TEXT + 1];
-	struct cid c;
 
-	if (d == NULL || !j->has_head || d->r.request == NULL)
-		return false;
-	cid_hash_final(&d->response, CID_RAW, &c);
-	cid_print(&c, text);
+	cid_print(response, text);
 	d->r.response = mem_str(text);
-	d->r.status = j->status;
+	d->r.status = status;
 	d->r.streamed = j->streamed;
 	d->r.started_at = now - (clock_mono_us() - j->started_us) / 1000;
 	d->r.done_at = now;
@@ -109,9 +108,49 @@ receipts_end(struct job *j)
 	if (!j->streamed)
 		turn_untouch(&shop.turn, j);
 	loop_stop(&j->timer);
-	j->instance_id = instance_ledger_id(j->instance);
+	if (j->instance != NULL)
+		j->instance_id = instance_ledger_id(j->instance);
 	j->instance = NULL;
 	keep_sign(shop.keep, j->w.id.row, &d->r);
+}
+
+/* Of the handler's own, at a limit, or of the runner under it. */
+static bool
+is_failure(enum job_outcome o)
+{
+	return o == OUTCOME_ERROR || o == OUTCOME_TIMEOUT || o == OUTCOME_MEMORY || o == OUTCOME_OUTPUT || o == OUTCOME_KILLED;
+}
+
+bool
+receipts_end(struct job *j)
+{
+	struct receipt_draft *d = j->receipt;
+	struct cid c;
+
+	if (d == NULL || !j->has_head || d->r.request == NULL)
+		return false;
+	cid_hash_final(&d->response, CID_RAW, &c);
+	sign(j, &c, j->status);
+	return true;
+}
+
+bool
+receipts_fail(struct job *j)
+{
+	const struct receipt_draft *d = j->receipt;
+	struct buf body = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct cid c;
+
+	if (d == NULL || d->pending || d->r.request == NULL || j->streamed || j->err == NULL || !is_failure(j->outcome))
+		return false;
+	failure_outcome(j->outcome, err_kind_name(j->err->kind), err_name(j->err), j->err->text, &e);
+	if (strcmp(d->r.method, "HEAD") != 0)
+		failure_body(&e, &body);
+	cid_of_bytes(&c, CID_RAW, body.len > 0 ? body.data : "", body.len);
+	buf_clear(&body);
+	j->receipt->failed = true;
+	sign(j, &c, failure_status(e.kind, err_name(&e)));
 	return true;
 }
 
@@ -150,13 +189,13 @@ receipts_signed(void *arg, int64_t row, const char *receipt, const struct err *w
 	for (i = 0; i < shop.running.n && j == NULL; i++)
 		if (shop.running.item[i]->w.id.row == row && receipts_pending(shop.running.item[i]))
 			j = shop.running.item[i];
-	if (j == NULL || j->outcome != OUTCOME_NONE)
+	if (j == NULL || (j->outcome != OUTCOME_NONE && !j->receipt->failed))
 		return; /* it was cancelled meanwhile */
 	if (why != NULL)
 		log_warn("no receipt", "job=%lld why=%s", (long long)row, log_q(why->text));
 	else
 		j->receipt->text = mem_str(receipt);
-	if (why == NULL && !j->streamed)
+	if (why == NULL && !j->streamed && j->outcome == OUTCOME_NONE)
 		add_header(j, receipt);
 	events_done(j);
 }

@@ -21,6 +21,9 @@ void receipts_body(struct job *j, const void *p, size_t n);
 /* The handler has answered in full, and to the whole of its request: who answered before that has no receipt.  True: the job
  * ends when the keeper has signed, receipts_signed() sees to it. */
 bool receipts_end(struct job *j);
+/* Its end is set, and is a failure after its call began: the answer is what the door will make of that.  True as above.  Nothing that
+ * was begun to be answered already, or was stopped by somebody, has a receipt. */
+bool receipts_fail(struct job *j);
 /* Is its end only waiting for the signature?  Its call is over, and its instance may be gone. */
 bool receipts_pending(const struct job *j);
 /* The signed text, NULL: none. */

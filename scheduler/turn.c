@@ -474,7 +474,7 @@ write_touch(struct turn *t, struct store *s, struct job *j, int64_t now, struct 
 		return -1;
 	if (changed == 1 && write_answer(s, j, j->outcome != OUTCOME_NONE, e) < 0)
 		return -1;
-	if (changed == 1 && j->outcome == OUTCOME_OK && receipts_text(j) != NULL &&
+	if (changed == 1 && j->outcome != OUTCOME_NONE && receipts_text(j) != NULL &&
 	    work_receipt_put(s, j->w.id.row, receipts_text(j), e) != 0)
 		return -1;
 	if (changed == 1 && j->outcome != OUTCOME_NONE && write_callback(t, s, j, e) != 0)

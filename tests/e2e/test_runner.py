@@ -20,6 +20,13 @@ export const fail = () => { throw new Error('no'); };
 export const nothing = () => null;
 '''
 
+BAD = b'''
+export const fail = () => { throw new TypeError('gr\xc3\xbc\xc3\x9fe'); };
+export const hang = () => new Promise(() => setTimeout(() => {}, 60000));
+export const die = () => process.exit(3);
+export const much = () => 'x'.repeat(5000);
+'''
+
 t = Cases()
 where = scratch()
 pds = runner = alice = None
@@ -31,6 +38,8 @@ def setup():
     pds = Pds(where)
     alice = pds.account('alice.test')
     cid = alice.deploy('word', CODE, 'text/plain', runtime=NODE, entry='main.mjs')
+    alice.deploy('bad', BAD, 'text/plain', runtime=NODE, entry='main.mjs', limits={'responseBytes': 1000},
+                 endpoints={'fail': {}, 'hang': {'timeoutMs': 600}, 'die': {}, 'much': {}})
     runner = Runner(where, user='www-data', handle=alice.handle, sections={
         'access': {'mode': 'open'},
         'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]}})
@@ -196,6 +205,34 @@ def other_ways():
     same((c['method'], c['response']), ('HEAD', cid_raw(b'')))
 
 
+def failures():
+    """What the handler did wrong, or a limit did to it, is answered by the runner, and that is signed as well."""
+    for endpoint, status, error in (('fail', 500, 'HandlerFailed'), ('hang', 504, 'JobTimeout'), ('die', 500, 'HandlerFailed'),
+                                    ('much', 507, 'OutputLimitExceeded')):
+        url = '/bundle/%s/bad/latest/%s' % (alice.did, endpoint)
+        a = call(runner.url + url, 'POST', b'asked', [('At-Run-Receipt', '1')])
+        same((a.status, a.error), (status, error), a)
+        receipt = a.header('at-run-receipt')
+        check(receipt, endpoint, a)
+        c = claims(receipt)
+        same((c['target'], c['status'], c['request'], c['response'], c['streamed']),
+             (url, status, cid_raw(b'asked'), cid_raw(a.body), False), endpoint)
+        r = verify(receipt, '--answer', written('answer', a.body), '--status', str(status), '--target', url)
+        check(r.returncode == 0, endpoint, r)
+        same(call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, a.header('at-run-job'))).json['receipt'], receipt)
+    a = call(runner.url + '/bundle/%s/bad/latest/fail' % alice.did, headers=[('At-Run-Receipt', '1'), ('Prefer', 'respond-async')])
+    same(a.status, 202, a)
+    job = until(lambda: (j := call('%s/xrpc/dev.at-run.getJob?id=%s' % (runner.url, a.json['id'])).json)['state'] == 'done' and j, 'the job')
+    kept = call('%s/job/%s/result' % (runner.url, a.json['id']), headers=[('At-Run-Receipt', '1')])
+    same((kept.status, claims(job['receipt'])['response'], kept.header('at-run-receipt')), (500, cid_raw(kept.body), job['receipt']))
+    a = call(runner.url + '/bundle/%s/bad/latest/fail' % alice.did, 'HEAD', headers=[('At-Run-Receipt', '1')])
+    same((a.status, claims(a.header('at-run-receipt'))['response']), (500, cid_raw(b'')), a)
+    # Who did not ask, and what never came to the handler, has none.
+    same(call(runner.url + '/bundle/%s/bad/latest/fail' % alice.did).header('at-run-receipt'), None)
+    a = call(runner.url + '/bundle/%s/bad/latest/none' % alice.did, headers=[('At-Run-Receipt', '1')])
+    same((a.status, a.header('at-run-receipt')), (404, None), a)
+
+
 def refused():
     a = ask('echo', 'POST', b'x')
     receipt = a.header('at-run-receipt')
@@ -265,7 +302,7 @@ def without():
     a = ask('forge')
     check(a.header('at-run-receipt') != 'forged' and verify(a.header('at-run-receipt')).returncode == 0, a.headers)
     a = ask('fail')
-    same((a.status, a.header('at-run-receipt')), (500, None))
+    same((a.status, claims(a.header('at-run-receipt'))['status']), (500, 500))
     a = ask('nothing')
     same((a.status, claims(a.header('at-run-receipt'))['status']), (204, 204))
 
@@ -296,6 +333,7 @@ if runner and runner.p:
     t.run('a receipt says what was asked, run and answered', signed)
     t.run('a receipt for a request that came in pieces', streamed_request)
     t.run('a receipt by XRPC, and of HEAD', other_ways)
+    t.run('a receipt of an answer that is an error', failures)
     t.run('a receipt that was changed, or is for something else, is refused', refused)
     t.run('contrib/verify-receipt.mjs verifies with nothing of ours', javascript)
     t.run('of a stream it comes last, in getJob', streamed)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fcgi/reply.h"
+#include "lib/failure.h"
 #include "tests/t.h"
 
 TEST(every_kind_of_error_has_its_status)
@@ -22,7 +23,7 @@ TEST(every_kind_of_error_has_its_status)
 	size_t i;
 
 	for (i = 0; i < sizeof rows / sizeof *rows; i++)
-		CHECK_INT(reply_status(rows[i].kind, rows[i].name), rows[i].status);
+		CHECK_INT(failure_status(rows[i].kind, rows[i].name), rows[i].status);
 }
 
 TEST(bundle_limit_and_runner_never_share_a_name)
@@ -42,9 +43,9 @@ TEST(bundle_limit_and_runner_never_share_a_name)
 	for (i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct err e = ERR_INIT;
 
-		reply_outcome(rows[i].outcome, NULL, NULL, NULL, &e);
+		failure_outcome(rows[i].outcome, NULL, NULL, NULL, &e);
 		CHECK_STR(err_name(&e), rows[i].name);
-		CHECK_INT(reply_status(e.kind, err_name(&e)), rows[i].status);
+		CHECK_INT(failure_status(e.kind, err_name(&e)), rows[i].status);
 		CHECK(e.text[0] != '\0');
 	}
 }
@@ -53,12 +54,12 @@ TEST(a_process_that_died_has_hit_no_limit)
 {
 	struct err e = ERR_INIT;
 
-	reply_outcome(OUTCOME_KILLED, "remote", "InstanceDied", "the bundle's process ended with signal 11", &e);
+	failure_outcome(OUTCOME_KILLED, "remote", "InstanceDied", "the bundle's process ended with signal 11", &e);
 	CHECK_STR(err_name(&e), "HandlerFailed");
 	CHECK_STR(e.text, "the bundle's process ended with signal 11");
-	reply_outcome(OUTCOME_KILLED, "busy", "RunnerStops", "the runner is being stopped", &e);
+	failure_outcome(OUTCOME_KILLED, "busy", "RunnerStops", "the runner is being stopped", &e);
 	CHECK_STR(err_name(&e), "RunnerFailed");
-	reply_outcome(OUTCOME_KILLED, "busy", "ProcessLimit", "the bundle ran 65 processes", &e);
+	failure_outcome(OUTCOME_KILLED, "busy", "ProcessLimit", "the bundle ran 65 processes", &e);
 	CHECK_STR(err_name(&e), "LimitExceeded");
 }
 
@@ -66,24 +67,24 @@ TEST(a_refusal_keeps_the_name_and_kind_of_its_row)
 {
 	struct err e = ERR_INIT;
 
-	reply_outcome(OUTCOME_REFUSED, "notfound", "BundleNotFound", "no bundle hello", &e);
+	failure_outcome(OUTCOME_REFUSED, "notfound", "BundleNotFound", "no bundle hello", &e);
 	CHECK_STR(err_name(&e), "BundleNotFound");
 	CHECK_STR(e.text, "no bundle hello");
-	CHECK_INT(reply_status(e.kind, err_name(&e)), 404);
-	reply_outcome(OUTCOME_REFUSED, "remote", NULL, "the PDS is slow", &e);
-	CHECK_INT(reply_status(e.kind, err_name(&e)), 502);
-	reply_outcome(OUTCOME_REFUSED, "nonsense", NULL, NULL, &e);
-	CHECK_INT(reply_status(e.kind, err_name(&e)), 500);
+	CHECK_INT(failure_status(e.kind, err_name(&e)), 404);
+	failure_outcome(OUTCOME_REFUSED, "remote", NULL, "the PDS is slow", &e);
+	CHECK_INT(failure_status(e.kind, err_name(&e)), 502);
+	failure_outcome(OUTCOME_REFUSED, "nonsense", NULL, NULL, &e);
+	CHECK_INT(failure_status(e.kind, err_name(&e)), 500);
 }
 
 TEST(what_the_handler_threw_is_in_the_message)
 {
 	struct err e = ERR_INIT;
 
-	reply_outcome(OUTCOME_ERROR, "input", "TypeError", "x is not a function (main.js:3:9)", &e);
+	failure_outcome(OUTCOME_ERROR, "input", "TypeError", "x is not a function (main.js:3:9)", &e);
 	CHECK_STR(err_name(&e), "HandlerFailed");
 	CHECK_STR(e.text, "TypeError: x is not a function (main.js:3:9)");
-	reply_outcome(OUTCOME_ERROR, "input", "TypeError", "TypeError: y", &e);
+	failure_outcome(OUTCOME_ERROR, "input", "TypeError", "TypeError: y", &e);
 	CHECK_STR(e.text, "TypeError: y");
 }
 

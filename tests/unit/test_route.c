@@ -3,6 +3,7 @@
 
 #include "fcgi/route.h"
 #include "lib/err.h"
+#include "lib/failure.h"
 #include "tests/t.h"
 
 static const char *
@@ -17,7 +18,7 @@ route_of(const char *method, const char *uri, int *status, const char **allow)
 	if (path_parse(uri, "", 8192, &p, &e) == 0)
 		r = route_find(&p, method, allow, &e);
 	if (r == NULL)
-		*status = reply_status(e.kind, err_name(&e));
+		*status = failure_status(e.kind, err_name(&e));
 	path_clear(&p);
 	return r != NULL ? r->name : "-";
 }
