@@ -406,6 +406,24 @@ up(void *arg)
 	buf_clear(&url);
 }
 
+/* At SIGHUP.  A config that is wrong is handed to nobody: who starts anew with it would not come up. */
+static bool
+config_is_good(void *arg)
+{
+	struct serve *s = arg;
+	struct buf problems = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct conf *c = conf_load(s->config, true, &problems, &e);
+
+	if (c == NULL)
+		log_error("config is wrong, the one before stays", "why=%s", log_q(e.text));
+	else
+		log_info("config is read again", "file=%s", log_q(s->config));
+	conf_free(c);
+	buf_clear(&problems);
+	return c != NULL;
+}
+
 /* ---- all of it ---- */
 
 static int
@@ -418,6 +436,7 @@ run(struct serve *s, struct err *e)
 		/* Readiness is ours to tell, not the scheduler's. */
 		s->systemd = mem_str(getenv("NOTIFY_SOCKET"));
 		unsetenv("NOTIFY_SOCKET");
+		crew_on_hangup(w, config_is_good);
 		code = crew_run(w, all_up, up, s, e);
 	}
 	crew_free(w);

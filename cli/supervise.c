@@ -42,11 +42,14 @@ struct member {
 	bool ready, stopping;
 	int64_t started, due, kill_at;
 	int64_t backoff;
+	bool renewed; /* it was told to take a new config */
 };
 
 struct crew {
 	struct member m[CREW_MAX];
 	int n, stages;
+	bool (*good)(void *arg); /* at a hangup; NULL: a reason to end */
+	void *arg;
 	int stage;            /* started up to here */
 	int signals;
 	bool up, stopping, hurry;
@@ -92,6 +95,12 @@ crew_add(struct crew *w, const char *name, int stage, const struct conf_list *ar
 		m->argv[i] = mem_str(argv->item[i]);
 	if (stage >= w->stages)
 		w->stages = stage + 1;
+}
+
+void
+crew_on_hangup(struct crew *w, bool (*good)(void *arg))
+{
+	w->good = good;
 }
 
 /* In the child.  It dies with us: a supervisor that is killed leaves nothing behind. */
@@ -220,6 +229,12 @@ ended(struct crew *w, struct member *m, int status)
 		begin_stop(w, WEXITSTATUS(status));
 		return;
 	}
+	if (m->renewed && status == 0) {
+		m->renewed = false;
+		m->due = now;
+		log_info("program starts with the new config", "program=%s", m->name);
+		return;
+	}
 	m->backoff = now - m->started > STEADY_MS || m->backoff == 0 ? BACKOFF_MIN_MS : m->backoff * 2;
 	if (m->backoff > BACKOFF_MAX_MS)
 		m->backoff = BACKOFF_MAX_MS;
@@ -298,6 +313,20 @@ wind_down(struct crew *w)
 	return top < 0;
 }
 
+/* Stopping by SIGTERM is what our own programs do, and those know SIGHUP. */
+static void
+renew(struct crew *w)
+{
+	if (!w->good(w->arg))
+		return;
+	for (int i = 0; i < w->n; i++) {
+		if (w->m[i].pid > 0 && w->m[i].stop == SIGTERM) {
+			w->m[i].renewed = true;
+			kill(w->m[i].pid, SIGHUP);
+		}
+	}
+}
+
 static void
 hear_signals(struct crew *w)
 {
@@ -306,6 +335,11 @@ hear_signals(struct crew *w)
 	while (read(w->signals, &si, sizeof si) == (ssize_t)sizeof si) {
 		if (si.ssi_signo == SIGCHLD)
 			continue;
+		/* The kernel tells of a terminal that is gone; people and scripts mean the config. */
+		if (si.ssi_signo == SIGHUP && si.ssi_code != SI_KERNEL && w->good != NULL && !w->stopping) {
+			renew(w);
+			continue;
+		}
 		if (!w->stopping) {
 			log_info("stopping", "signal=%s", strsignal((int)si.ssi_signo));
 			begin_stop(w, 0);
@@ -377,6 +411,7 @@ crew_run(struct crew *w, bool (*all_up)(void *arg), void (*up)(void *arg), void 
 	sigset_t old;
 
 	w->e = e;
+	w->arg = arg;
 	w->signals = take_signals(&old);
 	if (w->signals < 0) {
 		err_errno(e, "signalfd");

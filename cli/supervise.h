@@ -22,6 +22,9 @@ void crew_free(struct crew *w);
  */
 void crew_add(struct crew *w, const char *name, int stage, const struct conf_list *argv, int stdin_fd, bool tells, int stop,
     int64_t stop_ms);
+/* Asked at a SIGHUP that somebody sent: when it says true every program that stops by SIGTERM gets one too, and who ends by it is
+ * started at once.  That of a terminal that goes ends all, as without this. */
+void crew_on_hangup(struct crew *w, bool (*good)(void *arg));
 /*
  * Runs until SIGTERM, SIGINT or SIGHUP; a second one hurries.  all_up is asked every few milliseconds once every stage
  * was started, until it says true, and then up is called once.  0 after a stop that was asked for; otherwise the exit

@@ -1381,7 +1381,7 @@ is_live(const struct key *k)
 
 	for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
 		if (strcmp(k->section, sections[i]) == 0)
-			return k->type != T_COUNTS;
+			return true;
 	}
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		if (strncmp(names[i], k->section, n) == 0 && names[i][n] == '.' && strcmp(names[i] + n + 1, k->name) == 0)
@@ -1422,7 +1422,8 @@ conf_take(struct conf *into, struct conf *from, struct buf *taken, struct buf *l
 		full_name(k, list);
 		if (!is_live(k))
 			continue;
-		swap(field(into, k), field(from, k), is_list(k) ? sizeof(struct conf_list) : k->type < T_BOOL ? sizeof(char *) :
+		swap(field(into, k), field(from, k), is_list(k) ? sizeof(struct conf_list) : k->type == T_COUNTS ?
+		    sizeof(struct conf_pairs) : k->type < T_BOOL ? sizeof(char *) :
 		    k->type == T_BOOL ? sizeof(bool) : sizeof(int64_t));
 		swap(&a->from[i], &b->from[i], sizeof a->from[i]);
 	}

@@ -500,6 +500,14 @@ warm_from_conf(void)
 	}
 }
 
+void
+dispatch_warm_again(void)
+{
+	for (size_t i = 0; i < shop.warm.n; i++)
+		warm_set(shop.warm.item[i].key, mem_str("0"));
+	warm_from_conf();
+}
+
 /* Only a wall that has nothing inside has a gate. */
 static bool
 any_closed(const struct walls *w)

@@ -41,6 +41,8 @@ const char *dispatch_cancel(int64_t row);
 int dispatch_retire(const char *runtime);
 /* Keeps n blanks of a runtime until the next start; -1: no such runtime. */
 int dispatch_warm(const char *runtime, int n);
+/* After another reading of the config: what pool.warm says now, also over an order; what it names no longer is none. */
+void dispatch_warm_again(void);
 int dispatch_forget(const char *author, const char *name);
 void dispatch_order_done(int64_t id, const char *note);
 

@@ -195,6 +195,8 @@ reload(void)
 	} else {
 		conf_take(running.conf, c, &taken, &left);
 		open_log(running.conf, "scheduler");
+		if (taken.len > 0 && strstr(taken.data, "pool.warm") != NULL)
+			dispatch_warm_again();
 		log_info("config read again", "changed=%s", log_q(taken.len > 0 ? taken.data : "nothing"));
 		if (left.len > 0)
 			log_warn("these keys need a new start", "keys=%s", log_q(left.data));

@@ -468,6 +468,43 @@ def backups():
     same(serve.stop(seconds=40), 0)
 
 
+def takes_a_config():
+    """SIGHUP hands a changed config on, loses no call, and a wrong config to nobody."""
+    config = os.path.join(home, 'config.ini')
+    with open(config) as f:
+        was = f.read()
+
+    def put(text):
+        with open(config, 'w') as f:
+            f.write(text)
+
+    def doors():
+        return {p for p, words in family(serve.pid).items() if os.path.basename(words[0]) == 'at-rund.fcgi'}
+
+    def log():
+        return serve.tail(200000)
+    start_serve()
+    old, answers = doors(), []
+    under_way = threading.Thread(target=lambda: answers.append(call(url(1500)).status))
+    under_way.start()
+    until(lambda: as_json(cli('status', '--json'))['running'] == 1, 'a call runs')
+    put(was + '\n[pool]\nwarm.node = 2\n')
+    os.kill(serve.pid, signal.SIGHUP)
+    until(lambda: 'changed=pool.warm.NAME' in log(), 'the scheduler has read it')
+    same(call(url(0)).status, 200)
+    under_way.join()
+    same(answers, [200], 'the call under way')
+    until(lambda: doors() and not doors() & old, 'new front doors')
+    until(lambda: cli('sql', "select count(*) from v_instances where state = 'blank'").stdout.strip() == '2', 'two blanks')
+    put(was + '\n[pool]\nwarm.node = many\n')
+    old = doors()
+    os.kill(serve.pid, signal.SIGHUP)
+    until(lambda: 'the one before stays' in log(), 'the mistake is told')
+    same((call(url(0)).status, doors()), (200, old))
+    put(was)
+    same(serve.stop(seconds=40), 0)
+
+
 def side_by_side():
     """Checks wait at the same time: the directory answers only once the runner's own address was asked, and the other way round."""
     asked = {'plc': threading.Event(), 'web': threading.Event()}
@@ -583,6 +620,7 @@ if serve is not None:
     t.run('a second signal hurries', hurries)
     t.run('a serve that is killed leaves no process', killed)
     t.run('backup while it works, restore, call again', backups)
+    t.run('SIGHUP: a changed config is taken, a wrong one is not', takes_a_config)
     t.run('doctor waits for everybody at once', side_by_side)
     t.run('backup for a recipient of age, both ways', recipients)
     t.run('a newer database is refused', newer)

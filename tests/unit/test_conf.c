@@ -479,8 +479,9 @@ TEST(conf_take_swaps_what_is_read_anew_and_names_the_rest)
 	struct buf taken = BUF_INIT, left = BUF_INIT;
 
 	conf_take(a, b, &taken, &left);
-	CHECK_STR(taken.data, "access.mode access.allowlist limits.timeout observability.level");
-	CHECK_STR(left.data, "isolation pool.warm.NAME");
+	CHECK_STR(taken.data, "access.mode access.allowlist limits.timeout pool.warm.NAME observability.level");
+	CHECK_STR(left.data, "isolation");
+	CHECK_STR(a->pool.warm.item[0].value, "2");
 	CHECK_STR(a->access.mode, "blocklist");
 	CHECK_INT(a->access.allowlist.n, 2);
 	CHECK_INT(a->limits.timeout, 20000);
@@ -491,7 +492,7 @@ TEST(conf_take_swaps_what_is_read_anew_and_names_the_rest)
 	buf_reset(&left);
 	buf_clear(&taken);
 	b = must("[access]\nmode = blocklist\nallowlist = [\"did:plc:friend2\", \"did:plc:friend3\"]\n[limits]\ntimeout = 20s\n"
-	    "[pool]\nwarm.node = 1\n[observability]\nlevel = debug\n");
+	    "[pool]\nwarm.node = 2\n[observability]\nlevel = debug\n");
 	conf_take(a, b, &taken, &left);
 	CHECK_INT(taken.len, 0);
 	CHECK_INT(left.len, 0);
