@@ -201,8 +201,9 @@ tell_streams(struct world *w, const char *base, const struct conf *c, struct rep
 static void
 tell_url(const struct conf *c, struct report *r)
 {
-	char *base = c->web.public_url != NULL ? mem_str(c->web.public_url) : c->port != 0 ? mem_fmt("http://%s:%lld",
-	    strcmp(c->web.bind, "0.0.0.0") == 0 || strchr(c->web.bind, ':') != NULL ? "127.0.0.1" : c->web.bind, (long long)c->port) : NULL;
+	const char *here = strcmp(c->web.bind, "0.0.0.0") == 0 || strchr(c->web.bind, ':') != NULL ? "127.0.0.1" : c->web.bind;
+	char *base = c->web.public_url != NULL ? mem_str(c->web.public_url) : c->port != 0 ?
+	    mem_fmt("http://%s:%lld", here, (long long)c->port) : NULL;
 	struct buf body = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct world w;
@@ -221,8 +222,8 @@ tell_url(const struct conf *c, struct report *r)
 	doctor_say(r, DOCTOR_OK, "address", NULL, "%s answers", url);
 	free(url);
 	tell_streams(&w, base, c, r);
-	url = mem_fmt("%s%s/xrpc/dev.at-run.invoke?author=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa&bundle=doctor&version=latest&endpoint=probe", base,
-	    c->web.base_path);
+	url = mem_fmt("%s%s/xrpc/dev.at-run.invoke?author=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa&bundle=doctor&version=latest&endpoint=probe",
+	    base, c->web.base_path);
 	/* A token that is none: whoever sees it says so, and without it nobody would. */
 	world_post(&w, url, "at-rund.doctor.probe", "{}", &body, &e);
 	if (strstr(e.text, "401") != NULL)

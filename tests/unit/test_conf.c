@@ -253,7 +253,8 @@ TEST(conf_lists_the_sections_for_one_that_it_does_not_know)
 	struct err e = ERR_INIT;
 
 	CHECK(parse("[kitchen]\n", &problems, &e) == NULL);
-	CHECK(strncmp(problems.data, "config.ini:1: [kitchen]: unknown section; there are access, callers, isolation, runtimes, ", 89) == 0);
+	CHECK(strncmp(problems.data, "config.ini:1: [kitchen]: unknown section; there are access, callers, isolation, runtimes, ",
+	    89) == 0);
 	CHECK(strstr(problems.data, ", dev, scheduler, ") != NULL);
 	buf_clear(&problems);
 }
