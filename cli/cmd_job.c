@@ -121,7 +121,9 @@ cmd_job_show(struct cli *c)
 	    (t = look_up(c, s, "desk_job", row, &code)) != NULL)
 		table_print_one(c, t, "id state outcome error status response_bytes streamed_bytes called url method "
 		    "request_bytes asked_by asked_from did cid runtime wall start instance starts mode asked_at waited_ms "
-		    "ran_ms done_at after_outcome after_works after_failed after_ms callback callback_state callback_attempts callback_status callback_next_at callback_error");
+		    "ran_ms done_at "
+		    "after_outcome after_works after_failed after_ms "
+		    "callback callback_state callback_attempts callback_status callback_next_at callback_error");
 	table_free(t);
 	store_close(s);
 	conf_free(conf);

@@ -111,8 +111,10 @@ const struct command cli_commands[] = {
 	    "at-rund enroll did:plc:ewvi7nxzyoun6zhxrhs64oiz backup\n"
 	    "at-rund enroll --remove did:plc:ewvi7nxzyoun6zhxrhs64oiz\n",
 	    "--remove         no longer\n", cmd_enroll },
-	{ "schedule list", "", 0, 0, "author=", "what comes by itself, and when next", "at-rund schedule list\n",
-	    "--author DID     of this author\n", cmd_schedule_list },
+	{ "schedule list", "", 0, 0, "author= next=", "what comes by itself, and when next",
+	    "at-rund schedule list\nat-rund schedule list --next 5\n",
+	    "--author DID     of this author\n"
+	    "--next N         the next N runs of each, in the order of their times\n", cmd_schedule_list },
 	{ "schedule history", "[SCHEDULE]", 0, 1, "limit=", "each time a schedule came, the newest first",
 	    "at-rund schedule history\nat-rund schedule history 3 --limit 5\n",
 	    "--limit N        at most N rows, 20 when not given\n", cmd_schedule_history },

@@ -48,14 +48,27 @@ add(void *arg, const char *did, const char *bundle)
 	all.item[all.n++] = x;
 }
 
+static bool
+is_blocked(const char *did)
+{
+	const struct conf_list *l = &shop.conf->access.blocklist;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (strcmp(l->item[i], did) == 0)
+			return true;
+	return false;
+}
+
 int
 enrol_open(struct err *e)
 {
 	const struct conf *c = shop.conf;
 	size_t i;
 
-	if (strcmp(c->schedules.enroll, "allowlist") == 0 && strcmp(c->access.mode, "allowlist") == 0)
-		for (i = 0; i < c->access.allowlist.n; i++)
+	/* Whose bundles run in every mode, but for those that run in none. */
+	for (i = 0; strcmp(c->schedules.enroll, "allowlist") == 0 && i < c->access.allowlist.n; i++)
+		if (!is_blocked(c->access.allowlist.item[i]))
 			add(NULL, c->access.allowlist.item[i], "");
 	return work_enrolments(shop.s.store, add, NULL, e);
 }

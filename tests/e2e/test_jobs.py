@@ -108,7 +108,7 @@ def setup():
     alice.code = code
     alice.deploy('timed', code, 'application/javascript', runtime=NODE, entry='main.mjs', endpoints=TIMED)
     runner = Runner(where, user='www-data', did=alice.did, handle=alice.handle, sections={
-        'access': {'mode': 'allowlist', 'allowlist': [alice.did]},
+        'access': {'mode': 'blocklist', 'allowlist': [alice.did]},
         'atproto': {'plc_url': pds.plc, 'handle_resolver': pds.url, 'ports': [str(pds.port)]},
         'limits': {'timeout': '20s', 'priority': '10'}, 'pool': {'max': '6'},
         'jobs': {'backoff': '50ms', 'poison': '2'}, 'schedules': {'refresh': '1s'},
@@ -431,6 +431,13 @@ def picked_up():
     year = now.year if (now.month, now.day, now.hour, now.minute) < (1, 1, 2, 30) else now.year + 1
     listed = {s['endpoint']: s for s in json.loads(runner.cli('schedule', 'list', '--json').stdout)['schedules']}
     same(listed['longSkip']['next_at'], '%d-01-01T02:30:00.000Z' % year)
+    runs = json.loads(runner.cli('schedule', 'list', '--next', '3', '--json').stdout)['runs']
+    same([r['at'] for r in runs if r['called'].endswith('/longSkip')], ['%d-01-01T02:30:00Z' % (year + i) for i in range(3)])
+    same([r['at'] for r in runs], sorted(r['at'] for r in runs))
+    five = [r for r in runs if r['called'].endswith('/shortOnce')]
+    same((len(five), five[0]['zone']), (3, 'Europe/Berlin'))
+    same([int(b['at'][14:16]) - int(a['at'][14:16]) in (5, -55) for a, b in zip(five, five[1:])], [True, True], five)
+    same(runner.cli('schedule', 'list', '--next', '0').returncode, 64)
     same((listed['shortOnce']['zone'], listed['shortOnce']['missed'], listed['longQueue']['overlap']),
          ('Europe/Berlin', 'once', 'queue'))
     r = runner.cli('enroll', alice.did, 'turns')
