@@ -322,11 +322,15 @@ next(void)
 	return t != NULL;
 }
 
-/* What ended in this turn is still due in the ledger until the turn is written: it is looked for in the next. */
+/* What ended in this turn is due in the ledger until the turn is written: then the next one looks. */
 static void
 on_soon(void *arg)
 {
 	(void)arg;
+	if (shop.turn.told) {
+		callbacks_soon();
+		return;
+	}
 	while (!shop.draining && under_way_n < shop.conf->callbacks.parallel && next())
 		;
 }

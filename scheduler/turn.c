@@ -261,6 +261,7 @@ turn_callback(struct turn *t, int64_t row, const struct work_tried *tried)
 {
 	struct turn_change *c = change(t, TURN_CALLBACK, row);
 
+	t->told = true;
 	c->a = mem_str(tried->state);
 	c->b = mem_str(tried->error);
 	c->n = tried->next_at;
@@ -603,7 +604,7 @@ turn_reset(struct turn *t)
 	}
 	t->admits.n = t->drops.n = t->starts.n = t->touched.n = 0;
 	t->log_count = t->change_count = 0;
-	t->beat = t->calls_back = false;
+	t->beat = t->calls_back = t->told = false;
 }
 
 void

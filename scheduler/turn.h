@@ -131,6 +131,7 @@ struct turn {
 	size_t change_count, change_room;
 	bool beat, draining;
 	bool calls_back; /* a job ended in it whose end is to be told */
+	bool told;       /* an attempt to tell one ended, and the ledger does not know yet */
 	int64_t syncs; /* told with the beat */
 	int64_t run;
 	int64_t (*lease_until)(const struct job *j);

@@ -350,6 +350,61 @@ def killed_before():
     until(runner.is_ready, 'the runner', 30)
 
 
+def many():
+    """Nothing fails, so each is told once, however many end at a time; to two hosts, four at once."""
+    urls = [hook.url(), hook.url().replace('localhost', '127.0.0.1')]
+    jobs, lock = [], threading.Lock()
+
+    def calls(n):
+        for i in range(20):
+            job = accepted('echo', urls[i % 2])
+            with lock:
+                jobs.append(job)
+    threads = [threading.Thread(target=calls, args=(n,)) for n in range(5)]
+    for th in threads:
+        th.start()
+    for th in threads:
+        th.join()
+    for job in jobs:
+        comes_to(job, 'delivered')
+    urls[1] = urls[1].replace('127.0.0.1', 'localhost')
+    heard = [json.loads(hook.get(u)[1])['id'] for u in urls for _ in range(hook.count(u))]
+    same(sorted(heard), sorted(jobs), 'told')
+
+
+def storm():
+    """Whatever was accepted while all of it is killed again and again is told, and what is told was accepted."""
+    url = hook.url()
+    jobs, end = [], threading.Event()
+
+    def calls():
+        while not end.is_set():
+            with contextlib.suppress(OSError, Failed, http.client.HTTPException):
+                a = ask('echo', url, async_=True)
+                if a.status == 202:
+                    jobs.append(a.json['id'])
+            end.wait(0.03)
+    threads = [threading.Thread(target=calls) for _ in range(3)]
+    for th in threads:
+        th.start()
+    for names in (('fetcher',), ('at-rund-scheduler',), ('fetcher', 'at-rund-scheduler'), ('at-rund.fcgi',), ('at-rund-scheduler', 'at-rund.fcgi')):
+        n = len(jobs)
+        until(lambda: len(jobs) > n + 5, 'calls are taken', 40)
+        with contextlib.suppress(Failed):  # one of them may just have gone
+            kill(*names)
+    end.set()
+    for th in threads:
+        th.join()
+    until(runner.is_ready, 'the runner', 40)
+    until(lambda: runner.sql("select count(*) from v_callbacks where url = ? and state <> 'delivered' and state <> 'void'", url) == [(0,)],
+          'all are told', 60)
+    heard = [json.loads(hook.get(url)[1])['id'] for _ in range(hook.count(url))]
+    same(sorted(set(jobs) - set(heard)), [], 'accepted and not told')
+    known = {r[0] for r in runner.sql('select id from v_callbacks where url = ?', url)}
+    check(set(heard) <= known, 'told and not known')
+    print('  %d accepted, %d told, %d of them again' % (len(jobs), len(set(heard)), len(heard) - len(set(heard))))
+
+
 # ---- who may be called ----
 
 def refused():
@@ -449,6 +504,20 @@ def inward():
         same(hits(land.dir)[len(before):], [[PUBLIC, '443']])
 
 
+def farewell():
+    """With one under way: it is told after the next start."""
+    held = threading.Event()
+    url = hook.url(lambda send: held.wait(30 * SLOW), lambda send: send(204))
+    job = accepted('echo', url)
+    hook.get(url)
+    same(runner.stop(), 0, runner.tail())
+    check('Sanitizer' not in runner.tail(20000), runner.tail(20000))
+    held.set()
+    runner.start()
+    hook.get(url)
+    comes_to(job, 'delivered')
+
+
 try:
     setup()
     t.run('the end of a job comes, signed, with its answer; every view tells so', told)
@@ -464,11 +533,14 @@ try:
     t.run('the fetcher is killed under a callback', killed, 'fetcher')
     t.run('the scheduler is killed under a callback', killed, 'at-rund-scheduler')
     t.run('a job that dies with its scheduler is told as lost', killed_before)
+    t.run('many at once, each once', many)
+    t.run('everything is killed again and again', storm)
     t.run('hosts that nobody has listed, and what is no URL, are refused before anything runs', refused)
     t.run('hosts of the bundle and of its permissions pass', allowed)
     t.run('an Idempotency-Key holds the callback too', keyed)
     t.run('a job made again is told as such; a callback goes with its job', made_again)
     t.run('counters', counted)
+    t.run('a runner that is stopped and started', farewell)
     t.run('no name leads inward', inward)
 except Skipped as e:
     t.run('callbacks', skip, str(e))
