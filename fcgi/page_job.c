@@ -37,6 +37,7 @@ show_way(const struct desk_cell *cells, int n, struct buf *b)
 		const char *column, *word, *class_, *phase;
 	} steps[] = { { "created_at", "Accepted", "not-run", NULL }, { "admitted_at", "Admitted", "not-run", "until it was admitted" },
 		{ "started_at", "Started", "limit", "until an instance took it" }, { "done_at", "Done", "ok", "until its end" } };
+	const char *outcome = row_text(cells, n, "outcome"), *end = outcome != NULL && strcmp(outcome, "ok") != 0 ? "failed" : "ok";
 	int64_t at[4], before = 0;
 	size_t i;
 
@@ -57,7 +58,8 @@ show_way(const struct desk_cell *cells, int n, struct buf *b)
 			if (x + w > 1000)
 				w = 1000 - x;
 			if (w > 0)
-				html(b, "<rect class=\"%s\" x=\"%lld\" width=\"%lld\" height=\"10\"/>", steps[i + 1].class_, (long long)x, (long long)w);
+				html(b, "<rect class=\"%s\" x=\"%lld\" width=\"%lld\" height=\"10\"/>", i == 2 ? end : steps[i + 1].class_,
+				    (long long)x, (long long)w);
 			x += w;
 		}
 		buf_str(b, "</svg>");
@@ -67,7 +69,7 @@ show_way(const struct desk_cell *cells, int n, struct buf *b)
 		if (at[i] == 0)
 			continue;
 		html(b, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"%s\" width=\"10\" height=\"10\" rx=\"5\"/></svg>"
-		    "<b>%s</b> ", steps[i].class_, steps[i].word);
+		    "<b>%s</b> ", i == 3 ? end : steps[i].class_, steps[i].word);
 		html_time(b, at[i]);
 		if (before > 0 && steps[i].phase != NULL) {
 			buf_str(b, " <span class=\"soft\">");
@@ -306,10 +308,10 @@ show_proof(void *arg, const struct desk_cell *cells, int n)
 	long_fact(b, "Record", row_text(cells, n, "uri"));
 	long_fact(b, "Its CID", row_text(cells, n, "cid"));
 	long_fact(b, "Code", row_text(cells, n, "code"));
-	fact(b, "Versions that mean it", row_text(cells, n, "versions"));
+	long_fact(b, "Versions that mean it", row_text(cells, n, "versions"));
 	long_fact(b, "Revision of the repository", row_text(cells, n, "rev"));
 	long_fact(b, "Commit", row_text(cells, n, "commit_cid"));
-	fact(b, "Fetched", row_text(cells, n, "fetched_at"));
+	long_fact(b, "Fetched", row_text(cells, n, "fetched_at"));
 	buf_str(b, "</dl>\n");
 	if (proof != NULL && proof[0] != '\0')
 		html(b, "<pre tabindex=\"0\"><code>%s</code></pre>", proof);

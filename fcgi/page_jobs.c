@@ -160,6 +160,29 @@ show_row(void *arg, const struct desk_cell *cells, int n)
 	return 0;
 }
 
+/* An author may be named by the handle that the scheduler knows them by. */
+static int
+take_did(void *arg, const struct desk_cell *cells, int n)
+{
+	struct buf *author = arg;
+
+	(void)n;
+	if (cells[0].text != NULL) {
+		buf_reset(author);
+		buf_str(author, cells[0].text);
+	}
+	return 1;
+}
+
+static int
+resolve(const struct list *l, struct operator *o, struct buf *author, struct err *e)
+{
+	const struct desk_arg args[] = { { ":handle", l->value[AUTHOR].data }, { NULL, NULL } };
+
+	buf_str(author, l->value[AUTHOR].data);
+	return strncmp(author->data, "did:", 4) == 0 ? 0 : desk_query(o->store, "desk_handle", args, take_did, author, e);
+}
+
 /* NULL for any. */
 static const char *
 given(const struct list *l, enum field f)
@@ -194,13 +217,13 @@ show_more(const struct list *l, int64_t before, const char *word)
 
 /* Those that are not done come out of their own index; the rest by a walk that ends. */
 static int
-show_list(struct list *l, struct operator *o, struct err *e)
+show_list(struct list *l, struct operator *o, const char *author, struct err *e)
 {
 	const char *state = given(l, STATE);
 	bool open = state != NULL && strcmp(state, "done") != 0;
 	char before[24], stretch[24], since[24] = "";
 	int64_t end[2] = { 0, 1 };
-	const struct desk_arg args[] = { { ":before", before }, { ":state", state }, { ":author", given(l, AUTHOR) },
+	const struct desk_arg args[] = { { ":before", before }, { ":state", state }, { ":author", author[0] != '\0' ? author : NULL },
 		{ ":bundle", given(l, BUNDLE) }, { ":since", since[0] != '\0' ? since : NULL }, { ":limit", "50" },
 		{ open ? NULL : ":outcome", given(l, OUTCOME) }, { ":stretch", stretch }, { NULL, NULL } };
 	struct desk_arg with[sizeof args / sizeof *args], edge[] = { { ":before", before }, { ":stretch", stretch },
@@ -231,6 +254,7 @@ static int
 jobs(struct call *c, struct err *e)
 {
 	struct list l = { .c = c };
+	struct buf author = BUF_INIT;
 	struct operator o;
 	int rc = operator_enter(c, &o, e);
 
@@ -242,12 +266,13 @@ jobs(struct call *c, struct err *e)
 		if (rc == 0) {
 			buf_str(&c->reply.body, "<section><h1>Jobs</h1>\n");
 			show_filter(&l, &c->reply.body);
-			rc = show_list(&l, &o, e);
+			rc = resolve(&l, &o, &author, e) == 0 ? show_list(&l, &o, author.data, e) : -1;
 			buf_str(&c->reply.body, "</section>\n");
 			page_end(c);
 		}
 	}
 	list_clear(&l);
+	buf_clear(&author);
 	return rc;
 }
 

@@ -422,6 +422,8 @@ def pages_by_number():
         more = re.search(r'class="more"><a href="/run([^"]*)"', text)
         path = html.unescape(more.group(1)) if more else None
     same(seen, want)
+    call(web.url + '/bundle/alice.test/page/latest/hello')
+    same(page('/operator?author=alice.test', headers=bearer()).text.count('<li><div>'), 50, 'by handle')
     for query, sql in (('state=done&outcome=cancelled', "outcome = 'cancelled'"), ('outcome=failed', "outcome <> 'ok'"),
                        ('state=open', "state <> 'done'"),
                        ('author=' + alice.did + '&outcome=error', "outcome = 'error' AND did LIKE 'did:plc:%'")):
@@ -470,6 +472,34 @@ def guessing_ends():
     check(runner.sql('SELECT max(tries) FROM page_wrong')[0][0] <= 10, 'no row for each try')
 
 
+def works_at_the_root():
+    """The lighttpd of at-rund serve, without a base path."""
+    global web
+    del runner.conf['web']['base_path']
+    runner.write()
+    runner.stop()
+    runner.start()
+    usual, web = web, type('Own', (), {'url': runner.url, 'root': runner.url})()
+    mine = runner.cli('page', 'token').stdout.strip()
+    for link in re.findall(r'(?:href|action)="(/[^"]*)"', plain(page()).text):
+        check(not link.startswith(('//', '/run')), link)
+    eyes = browser.open(script=False)
+    eyes.go(web.url + '/operator')
+    eyes.fill(where='#token', value=mine)
+    eyes.press(where='main button')
+    check('Sign out' in eyes.facts()['text'], eyes.facts())
+    eyes.press(where='nav li:nth-child(4) a')
+    check(eyes.facts()['url'] == web.url + '/operator/pool', eyes.facts())
+    eyes.press(where='header form button')
+    check('Sign out' not in eyes.facts()['text'] and 'Token' in eyes.facts()['text'], eyes.facts()['text'])
+    eyes.close()
+    runner.conf['web']['base_path'] = '/run'
+    runner.write()
+    runner.stop()
+    runner.start()
+    web = usual
+
+
 def shared_origin_has_no_browser_sessions():
     runner.conf['web']['sandbox_answers'] = 'no'
     runner.write()
@@ -504,6 +534,7 @@ t.run('pages go on by number, and filters filter', pages_by_number)
 t.run('the operator\'s pages look well', operator_looks_well)
 t.run('what strangers write stays text', strangers_words_stay_words)
 t.run('a revoked token is out at once', revoked_is_out)
+t.run('it works at the root', works_at_the_root)
 t.run('guessing ends', guessing_ends)
 t.run('no browser is signed in where bundles share the origin', shared_origin_has_no_browser_sessions)
 t.run('web.status_page = no', may_be_turned_off)
