@@ -121,7 +121,7 @@ commit(void)
 		shop.s.alive();
 		nanosleep(&pause, NULL);
 	}
-	shop.lasts = lasts == TURN_LASTS_SOON && !now ? durable_ask(shop.durable) : 0;
+	shop.lasts_soon = lasts == TURN_LASTS_SOON && !now;
 	shop.syncs += now;
 }
 
@@ -569,7 +569,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	shop.checkpoint = checkpoint_new(s->conf->database, (int)s->conf->scheduler.checkpoint_pages, e);
 	if (shop.checkpoint == NULL)
 		return -1;
-	if (store_has_log(s->store) && (shop.durable = durable_new(s->conf->database, settle_durable, e)) == NULL)
+	if (store_has_log(s->store) && (shop.durable = durable_new(s->conf->database, s->conf->run_dir, settle_late, e)) == NULL)
 		return -1;
 	warm_from_conf();
 	take_up_admitted();
@@ -661,7 +661,6 @@ dispatch_close(void)
 	loop_stop(&patience);
 	durable_free(shop.durable);
 	shop.durable = NULL;
-	settle_durable();
 	if (shop.bell >= 0) {
 		loop_forget(shop.bell);
 		bell_close(shop.bell, shop.conf->run_dir, BELL_SCHEDULER);

@@ -11,11 +11,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "lib/bell.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -26,9 +29,21 @@ struct durable {
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wished;
 	int64_t asked, done, count;
+	struct words *first, **last;      /* to be said, in the order of their wishes */
+	struct words *unsaid, **unsaid_last;
 	bool stop;
-	int log_fd, event_fd;
-	void (*fn)(void);
+	int log_fd, event_fd, ringer;
+	const char *run_dir;
+	durable_fn *fn;
+	struct words *next, **next_last;  /* the loop's own: of the next wish */
+};
+
+struct words {
+	struct words *next;
+	int64_t wish;
+	char bell[64];
+	size_t n;
+	char text[];
 };
 
 /* What was promised is not on the disk, and nobody knows what is: SQLite would not go on either. */
@@ -44,11 +59,66 @@ sync_log(struct durable *d)
 	_exit(70);
 }
 
+/* With the lock held: those whose wish came true. */
+static struct words *
+take_due(struct durable *d)
+{
+	struct words *list = d->first, **p = &d->first;
+
+	while (*p != NULL && (*p)->wish <= d->done)
+		p = &(*p)->next;
+	if (p == &d->first)
+		return NULL;
+	d->first = *p;
+	*p = NULL;
+	if (d->first == NULL)
+		d->last = &d->first;
+	return list;
+}
+
+/* Without it.  What is left is for the loop. */
+static struct words *
+say(const struct durable *d, struct words *list)
+{
+	struct words *left = NULL, **last = &left, *w;
+
+	while ((w = list) != NULL) {
+		list = w->next;
+		w->next = NULL;
+		if (bell_tell(d->ringer, d->run_dir, w->bell, w->text, w->n)) {
+			free(w);
+		} else {
+			*last = w;
+			last = &w->next;
+		}
+	}
+	return left;
+}
+
+static void
+say_due(struct durable *d)
+{
+	struct words *list = take_due(d), *w;
+	uint64_t one = 1;
+
+	if (list == NULL)
+		return;
+	pthread_mutex_unlock(&d->lock);
+	list = say(d, list);
+	pthread_mutex_lock(&d->lock);
+	if (list == NULL)
+		return;
+	*d->unsaid_last = list;
+	for (w = list; w->next != NULL; w = w->next)
+		;
+	d->unsaid_last = &w->next;
+	(void)!write(d->event_fd, &one, sizeof one);
+}
+
 static void *
 run(void *arg)
 {
 	struct durable *d = arg;
-	uint64_t one = 1;
 
 	pthread_mutex_lock(&d->lock);
 	for (;;) {
@@ -64,7 +134,7 @@ run(void *arg)
 		pthread_mutex_lock(&d->lock);
 		d->done = wish;
 		d->count++;
-		(void)!write(d->event_fd, &one, sizeof one);
+		say_due(d);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
@@ -74,11 +144,21 @@ static void
 on_event(void *arg, uint32_t events)
 {
 	struct durable *d = arg;
+	struct words *list, *w;
 	uint64_t n;
 
 	(void)events;
 	(void)!read(d->event_fd, &n, sizeof n);
-	d->fn();
+	pthread_mutex_lock(&d->lock);
+	list = d->unsaid;
+	d->unsaid = NULL;
+	d->unsaid_last = &d->unsaid;
+	pthread_mutex_unlock(&d->lock);
+	while ((w = list) != NULL) {
+		list = w->next;
+		d->fn(w->bell, w->text, w->n);
+		free(w);
+	}
 }
 
 /* The loop's signals are none of the thread's business. */
@@ -96,7 +176,7 @@ start(struct durable *d)
 }
 
 struct durable *
-durable_new(const char *path, void (*fn)(void), struct err *e)
+durable_new(const char *path, const char *run_dir, durable_fn *fn, struct err *e)
 {
 	struct durable *d = mem_alloc(sizeof *d);
 	char *log = mem_fmt("%s-wal", path);
@@ -104,9 +184,14 @@ durable_new(const char *path, void (*fn)(void), struct err *e)
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->wished, NULL);
 	d->fn = fn;
+	d->run_dir = run_dir;
+	d->last = &d->first;
+	d->unsaid_last = &d->unsaid;
+	d->next_last = &d->next;
+	d->ringer = bell_ringer();
 	d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->log_fd = open(log, O_RDONLY | O_CLOEXEC);
-	if (d->log_fd < 0 || d->event_fd < 0) {
+	if (d->log_fd < 0 || d->event_fd < 0 || d->ringer < 0) {
 		err_errno(e, "open %s", log);
 		goto fail;
 	}
@@ -122,6 +207,8 @@ fail:
 		close(d->log_fd);
 	if (d->event_fd >= 0)
 		close(d->event_fd);
+	if (d->ringer >= 0)
+		close(d->ringer);
 	free(log);
 	free(d);
 	return NULL;
@@ -138,20 +225,43 @@ durable_free(struct durable *d)
 	pthread_mutex_unlock(&d->lock);
 	pthread_join(d->thread, NULL);
 	loop_forget(d->event_fd);
+	on_event(d, 0);
 	close(d->event_fd);
+	close(d->ringer);
 	close(d->log_fd);
 	pthread_cond_destroy(&d->wished);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
 
+void
+durable_tell(struct durable *d, const char *bell, const void *words, size_t n)
+{
+	struct words *w = mem_alloc(sizeof *w + n);
+
+	snprintf(w->bell, sizeof w->bell, "%s", bell);
+	memcpy(w->text, words, n);
+	w->n = n;
+	*d->next_last = w;
+	d->next_last = &w->next;
+}
+
 int64_t
 durable_ask(struct durable *d)
 {
+	struct words *w;
 	int64_t wish;
 
 	pthread_mutex_lock(&d->lock);
 	wish = ++d->asked;
+	for (w = d->next; w != NULL; w = w->next)
+		w->wish = wish;
+	if (d->next != NULL) {
+		*d->last = d->next;
+		d->last = d->next_last;
+		d->next = NULL;
+		d->next_last = &d->next;
+	}
 	pthread_cond_signal(&d->wished);
 	pthread_mutex_unlock(&d->lock);
 	return wish;

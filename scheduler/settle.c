@@ -153,30 +153,49 @@ tell_change(const struct job *j)
 
 /* --- acceptances that the disk does not have yet --- */
 
-struct acceptance {
-	char bell[64];
-	struct news news;
-	int64_t wish;
-};
-
-static struct {
-	struct acceptance *item; /* in the order of their wishes */
-	size_t n, room;
-} accepted;
-
+/* A door had no room for them a moment ago. */
 void
-settle_durable(void)
+settle_late(const char *bell, const void *news, size_t n)
 {
-	int64_t done = shop.durable != NULL ? durable_done(shop.durable) : INT64_MAX;
+	struct told *t = told_of(bell);
+
+	if (t->news.len + n > NEWS_MAX) {
+		ring(t);
+		buf_reset(&t->news);
+	}
+	buf_add(&t->news, news, n);
+	ring(t);
+}
+
+/* Of the turn that was committed, by bell; only the doors of a few. */
+static struct told accepted[BELLS];
+
+static void
+hand_over(struct told *t)
+{
+	if (t->news.len > 0)
+		durable_tell(shop.durable, t->name, t->news.data, t->news.len);
+	buf_reset(&t->news);
+}
+
+static void
+tell_when_durable(const char *bell, const struct news *n)
+{
+	static size_t next;
+	struct told *t;
 	size_t i;
 
-	for (i = 0; i < accepted.n && accepted.item[i].wish <= done; i++)
-		tell(accepted.item[i].bell, &accepted.item[i].news);
-	if (i == 0)
+	for (i = 0; i < BELLS && strcmp(accepted[i].name, bell) != 0; i++)
+		;
+	t = &accepted[i < BELLS ? i : next++ % BELLS];
+	if (i == BELLS) {
+		hand_over(t);
+		snprintf(t->name, sizeof t->name, "%s", bell);
+	}
+	if (news_print(&t->news, n))
 		return;
-	accepted.n -= i;
-	memmove(accepted.item, accepted.item + i, accepted.n * sizeof *accepted.item);
-	settle_bells();
+	hand_over(t); /* the datagram is full */
+	news_print(&t->news, n);
 }
 
 static void
@@ -184,19 +203,11 @@ tell_admission(const struct job *j)
 {
 	struct news n = { .kind = NEWS_ADMITTED, .id = j->w.id, .status = j->task ? 202 : 0, .created_at = j->w.created_at,
 		.admitted_at = clock_wall_ms() };
-	struct acceptance *a;
 
-	if (shop.lasts == 0) {
+	if (!shop.lasts_soon)
 		tell(j->w.bell, &n);
-		return;
-	}
-	if (j->w.bell == NULL || !bell_name_ok(j->w.bell))
-		return;
-	if (accepted.n == accepted.room)
-		accepted.item = mem_grow(accepted.item, (accepted.room = accepted.room * 2 + 64) * sizeof *a);
-	a = &accepted.item[accepted.n++];
-	*a = (struct acceptance){ .news = n, .wish = shop.lasts };
-	snprintf(a->bell, sizeof a->bell, "%s", j->w.bell);
+	else if (j->w.bell != NULL && bell_name_ok(j->w.bell))
+		tell_when_durable(j->w.bell, &n);
 }
 
 static void
@@ -204,6 +215,19 @@ accepted_now(struct job *j)
 {
 	tell_admission(j);
 	spans_accepted(j);
+}
+
+static void
+ask_for_disk(void)
+{
+	size_t i;
+
+	if (!shop.lasts_soon)
+		return;
+	for (i = 0; i < BELLS; i++)
+		hand_over(&accepted[i]);
+	durable_ask(shop.durable);
+	shop.lasts_soon = false;
 }
 
 /* --- jobs --- */
@@ -426,4 +450,5 @@ settle_admits(void)
 			turn_job_free(j);
 		}
 	}
+	ask_for_disk();
 }

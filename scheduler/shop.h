@@ -55,7 +55,7 @@ struct shop {
 	struct checkpoint *checkpoint;
 	struct ration *ration;
 	struct durable *durable;       /* NULL: the ledger has no log, every commit that must last waits for the disk */
-	int64_t lasts;                 /* of this turn: the wish that makes it durable, 0: it is, or need not be */
+	bool lasts_soon;               /* this turn was committed and is to be made durable beside the loop */
 	int64_t syncs;                 /* commits that waited for the disk */
 	struct pool pool;
 	struct wait wait;
