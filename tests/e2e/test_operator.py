@@ -152,7 +152,7 @@ def jobs():
 def looks():
     a = call('http://127.0.0.1/', headers=[('Accept', 'text/html')])
     same((a.status, (a.header('content-type') or '').split(';')[0]), (200, 'text/html'), a)
-    for word_ in ('at-rund', alice.handle, alice.did, 'sandbox', 'node'):
+    for word_ in ('at-rund', alice.handle, alice.did, 'Sandbox', 'node'):
         check(word_ in a.text, 'the page does not say', word_, a)
 
 
