@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Callbacks: the end of a job comes to whoever was named, signed, at least once, and to nobody else."""
+import base64
 import os
 import queue
 import sys
@@ -181,6 +182,11 @@ def kinds():
     accepted('stream', url)
     result = json.loads(hook.get(url)[1])['result']
     same((result['streamed'], call(result['location']).text), (True, 'one two'))
+    # Also when its caller has read it: what is told of is kept.
+    url = hook.url()
+    a, pieces = stream('%s/bundle/%s/calls/latest/stream' % (runner.url, alice.did), headers=[('At-Run-Callback', url)])
+    same((len(pieces) > 1, a.text), (True, 'one two'), pieces)
+    same(call(json.loads(hook.get(url)[1])['result']['location']).text, 'one two')
 
 
 def leaves():
@@ -235,6 +241,29 @@ def comes_back():
     # Retry-After counts, although the own waits are far shorter.
     parse = lambda s: time.mktime(time.strptime(s[:19], '%Y-%m-%dT%H:%M:%S')) + int(s[20:23]) / 1000
     check(parse(claims[2]['signedAt']) - parse(claims[1]['signedAt']) >= 1, claims)
+
+
+def rotated():
+    """The key is another between two attempts; the DID document knows both."""
+    asked_, go = threading.Event(), threading.Event()
+
+    def first(send):
+        asked_.set()
+        go.wait(20 * SLOW)
+        send(500)
+    url = hook.url(first, lambda send: send(204))
+    job = accepted('echo', url)
+    check(asked_.wait(20 * SLOW))
+    same(runner.cli('secret', 'rotate', '--receipts').returncode, 0)
+    until(lambda: runner.sql("select count(*) from v_keys where use = 'receipts'") == [(2,)], 'the new key is known')
+    go.set()
+    got = [hook.get(url) for _ in range(2)]
+    kids = [json.loads(base64.urlsafe_b64decode(h['at-run-signature'].split('.')[0] + '=='))['kid'] for h, _ in got]
+    check(kids[0] != kids[1], kids)
+    for headers, body in got:
+        p = verify(headers, body, url)
+        same(p.returncode, 0, p.stderr)
+    comes_to(job, 'delivered')
 
 
 def down_then_up():
@@ -526,6 +555,7 @@ try:
     t.run('who waits may leave; by XRPC and behind Apache', leaves)
     t.run('a job that fails, is set aside or is cancelled', other_ends)
     t.run('a receiver that fails is asked again, and not before it wants to be', comes_back)
+    t.run('the key is rotated between two attempts', rotated)
     t.run('a receiver that is down, then up: given up, and told once more when a person wants it', down_then_up)
     t.run('410 ends it, and a redirect is not followed', final)
     t.run('an answer without an end', no_end)
