@@ -37,7 +37,7 @@ GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/fr
            lib/egress.o lib/callback.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o lib/trace.o lib/telemetry.o
 LEDGER   = lib/store.o lib/store_vfs.o schema.o
 FRONT    = lib/store_front.o lib/store_callback.o lib/store_list.o lib/store_key.o lib/store_token.o lib/store_secret.o lib/store_traffic.o lib/store_upload.o
-WORK     = lib/store_work.o lib/store_callback.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_schedule.o lib/store_token.o lib/store_secret.o lib/store_graph.o lib/store_usage.o lib/store_traffic.o lib/store_upload.o
+WORK     = lib/store_work.o lib/store_callback.o lib/store_bundle.o lib/store_key.o lib/store_retry.o lib/store_schedule.o lib/store_token.o lib/store_secret.o lib/store_graph.o lib/store_usage.o lib/store_hoard.o lib/store_traffic.o lib/store_upload.o
 WORLD    = lib/cid.o lib/netaddr.o lib/http.o lib/did.o lib/pds.o lib/bundle.o lib/bundle_tree.o lib/archive.o
 PROOF    = lib/multibase.o lib/cbor.o lib/data.o lib/car.o lib/mst.o lib/key.o lib/jwt.o lib/failure.o lib/proof.o
 SECRETS  = lib/secret.o lib/keyring.o lib/receipt.o lib/notice.o

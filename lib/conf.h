@@ -141,6 +141,8 @@ struct conf {
 		int64_t keep_sync;        /* 1h: rows of calls somebody waited for */
 		int64_t keep_async;       /* 7d */
 		int64_t keep_size;        /* 2G: the database with all that it holds */
+		int64_t keep_author;      /* 1G: what is of one author's jobs */
+		int64_t keep_log;         /* 512M: lines of the log */
 		int64_t checkpoint_pages; /* 1000 */
 		int64_t batch;            /* 64 jobs a turn */
 	} scheduler;

@@ -191,8 +191,8 @@ work_redrive(struct store *s, const struct work_failed *f, int64_t *after, int64
 	return finish(s, done, e);
 }
 
-static int
-drop_job(struct store *s, int64_t row, struct err *e)
+int
+work_forget(struct store *s, int64_t row, struct err *e)
 {
 	static const enum sql which[] = { SQL_WORK_PURGE_REQUEST, SQL_WORK_PURGE_RESULT, SQL_WORK_PURGE_CHUNK, SQL_WORK_PURGE_RECEIPT,
 		SQL_WORK_PURGE_CALLBACK, SQL_WORK_PURGE_LOG,
@@ -220,7 +220,7 @@ work_purge(struct store *s, const struct work_failed *f, int64_t *after, struct 
 	if (n <= 0 || store_begin(s, false, e) != 0)
 		return n <= 0 ? n : -1;
 	for (i = 0; i < n; i++)
-		if (drop_job(s, ids[i], e) != 0)
+		if (work_forget(s, ids[i], e) != 0)
 			return finish(s, -1, e);
 	return finish(s, n, e);
 }

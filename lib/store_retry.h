@@ -49,4 +49,7 @@ int work_redrive(struct store *s, const struct work_failed *f, int64_t *after, i
 /* The same for dropping what failed, with all that hangs on it. */
 int work_purge(struct store *s, const struct work_failed *f, int64_t *after, struct err *e);
 
+/* All there is of a job that is done. */
+int work_forget(struct store *s, int64_t row, struct err *e);
+
 #endif

@@ -52,6 +52,7 @@
 #include "scheduler/fetch.h"
 #include "scheduler/flow.h"
 #include "scheduler/graph.h"
+#include "scheduler/hoard.h"
 #include "scheduler/inflow.h"
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
@@ -86,6 +87,7 @@
 #define PRUNE_TOKENS    500
 #define USAGE_KEPT_MS   (INT64_C(90) * 86400000)
 #define PRUNE_US        2000   /* at once; then others have their turn */
+#define HOARD_US        1000   /* to look at whose history it is */
 #define HOUSE_MS        50     /* and this much later it goes on, when more is old */
 #define TIDY_TICKS      30
 
@@ -234,14 +236,17 @@ keep_house(void)
 {
 	struct err e = ERR_INIT;
 	int64_t now = clock_wall_ms(), until = clock_mono_us() + PRUNE_US, newest;
-	int n;
+	int n, more;
 
 	callers_keep();
 	do {
 		n = work_prune(shop.s.store, now - shop.conf->scheduler.keep_sync, now - shop.conf->scheduler.keep_async,
 		    shop.conf->scheduler.keep_size, PRUNE_ROWS, &e);
 	} while (n > 0 && clock_mono_us() < until);
-	if (n > 0) /* more is old, but nobody is to wait for it */
+	more = n < 0 ? 0 : hoard_step(shop.hoard, shop.s.store, clock_mono_us() + HOARD_US, clock_mono_ms(), &e);
+	if (more < 0)
+		log_warn("housekeeping", "why=%s", log_q(e.text));
+	if (n > 0 || more > 0) /* more is old, but nobody is to wait for it */
 		loop_after(&shop.house, HOUSE_MS, on_house, NULL);
 	if (n >= 0 && work_usage_prune(shop.s.store, (now - USAGE_KEPT_MS) / 86400000, &e) != 0)
 		n = -1;
@@ -540,6 +545,7 @@ dispatch_open(const struct dispatch_setup *s, struct err *e)
 	if (report_open(s->conf, s->program, e) != 0)
 		return -1;
 	shop.ration = ration_new(s->conf->limits.log_author);
+	shop.hoard = hoard_new(s->conf->scheduler.keep_author, s->conf->scheduler.keep_log);
 	shop.catalog = catalog_new(s->conf, s->runtimes, s->store);
 	catalog_set_key(shop.catalog, code_key);
 	if (s->conf->dev && s->conf->dev_conf.bundles != NULL)
@@ -689,6 +695,7 @@ dispatch_close(void)
 	pool_clear(&shop.pool);
 	turn_clear(&shop.turn);
 	ration_free(shop.ration);
+	hoard_free(shop.hoard);
 	traffic_clear();
 	catalog_free(shop.catalog);
 	for (i = 0; i < shop.warm.n; i++) {

@@ -35,6 +35,7 @@ struct dev;
 struct exits;
 struct fetch;
 struct graph;
+struct hoard;
 struct instance;
 struct ration;
 struct people;
@@ -54,6 +55,7 @@ struct shop {
 	struct seen *seen;             /* tokens in use */
 	struct checkpoint *checkpoint;
 	struct ration *ration;
+	struct hoard *hoard;
 	struct durable *durable;       /* NULL: the ledger has no log, every commit that must last waits for the disk */
 	bool lasts_soon;               /* this turn was committed and is to be made durable beside the loop */
 	int64_t syncs;                 /* commits that waited for the disk */

@@ -787,6 +787,29 @@ SELECT id, verb, args_json FROM orders INDEXED BY orders_open WHERE done_at IS N
 -- name: work_order_done
 UPDATE orders SET done_at = :now, note = :note WHERE id = :id AND done_at IS NULL;
 
+-- name: work_sizes
+-- Whose history how much is, job by job: bodies, headers, chunks and lines, and something for the rows themselves.
+SELECT j.id, coalesce(j.did, j.author), j.state = 'done',
+       512 + coalesce(length(r.url) + length(r.headers_json), 0) + coalesce(length(r.body), 0)
+       + coalesce(length(a.headers_json), 0) + coalesce(length(a.body), 0)
+       + (SELECT coalesce(sum(64 + length(c.data)), 0) FROM chunk c WHERE c.job = j.id)
+       + (SELECT coalesce(sum(64 + length(l.text)), 0) FROM log l WHERE l.job = j.id)
+  FROM job j LEFT JOIN request r ON r.job = j.id LEFT JOIN result a ON a.job = j.id
+ WHERE j.id > :after ORDER BY j.id LIMIT :max;
+
+-- name: work_shed_result
+-- Before its chunks go one after the other: half a stream is none.
+DELETE FROM result WHERE job = :row;
+
+-- name: work_shed_chunk
+DELETE FROM chunk WHERE job = :row AND seq IN (SELECT seq FROM chunk WHERE job = :row ORDER BY seq LIMIT 8);
+
+-- name: work_log_sizes
+SELECT max(id), sum(64 + length(text)) FROM (SELECT id, text FROM log WHERE id > :after ORDER BY id LIMIT :max);
+
+-- name: work_log_drop
+DELETE FROM log WHERE id <= :to;
+
 -- name: work_prune_sync_to
 -- The next stretch of jobs old enough to lose their bodies: ids grow with time.
 SELECT max(id) FROM (SELECT id, created_at FROM job WHERE id > :after ORDER BY id LIMIT :max) WHERE created_at < :before;

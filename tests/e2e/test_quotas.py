@@ -21,6 +21,10 @@ def burn(request, ctx):
         pass
     return 'burnt'
 
+def talk(request, ctx):
+    print('y' * 60000)
+    return 'z' * 200000
+
 def wait(request, ctx):
     time.sleep(3)
     return 'waited'
@@ -113,6 +117,21 @@ def processor_time():
     check(used['author'] >= 1000 and used['caller'] > 0, used)
 
 
+def what_is_kept():
+    start()
+    runner.conf['scheduler'] = {'keep_author': '1M', 'keep_log': '128K'}
+    start(log='64K', log_line='8K')
+    rows = [int(ask('talk', headers=[('x', 'y')]).header('at-run-job').split('-')[0]) for _ in range(12)]
+
+    def kept():
+        return [r[0] for r in runner.sql('SELECT id FROM job WHERE id >= ? ORDER BY id', rows[0])]
+    until(lambda: len(kept()) <= 5, 'the oldest of the author go', 30)
+    same(kept(), rows[-len(kept()):], 'the newest stay')
+    check(len(kept()) >= 3, kept())
+    until(lambda: runner.sql('SELECT sum(length(text)) FROM log')[0][0] <= 128 << 10, 'the oldest lines go', 30)
+    same(ask('x').status, 200)
+
+
 t.run('quotas: starts of an author', starts, 'author_starts')
 t.run('quotas: starts of a bundle', starts, 'bundle_starts')
 t.run('quotas: starts of a caller', starts, 'caller_starts')
@@ -120,4 +139,5 @@ t.run('quotas: nothing is accepted that is too much', nothing_is_accepted_that_i
 t.run('quotas: calls of a caller that are not done', lambda: open_calls(per_caller=2))
 t.run('quotas: calls of a caller at once', lambda: open_calls(caller_running=2))
 t.run('quotas: processor time a day', processor_time)
+t.run('quotas: what an author, and the log, may hold', what_is_kept)
 t.end()
