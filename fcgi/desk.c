@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fcgi/count.h"
 #include "fcgi/invoke.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
@@ -41,6 +42,7 @@
 #define ROUND_MS      50    /* between two looks at who waits long */
 #define LONG_MS       250   /* from here on: is the caller still there, did a bell get lost? */
 #define LOOK_AGAIN_MS 1000
+#define COUNT_MS      1000  /* when nobody comes any more, what was counted is told */
 #define KEPT_IDLE_MS  5000  /* a connection that the web server keeps */
 
 enum seat {
@@ -547,7 +549,9 @@ desk_run(void *arg)
 
 	(void)arg;
 	while (!atomic_load(desk.s.stop) || desk.guests > 0) {
-		n = epoll_wait(desk.epoll, ev, EVENTS, desk.guests > 0 ? ROUND_MS : -1);
+		n = epoll_wait(desk.epoll, ev, EVENTS, desk.guests > 0 ? ROUND_MS : count_pending() ? COUNT_MS : -1);
+		if (n == 0 && desk.guests == 0)
+			count_tell(desk.s.door->conf);
 		deliver(ev, n);
 		commit_batch();
 		make_round();

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "fcgi/count.h"
 #include "fcgi/gauge.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
@@ -119,6 +120,7 @@ run(const struct conf *conf, const char *path, struct err *e)
 		if (path != NULL)
 			unlink(path);
 	}
+	count_tell(conf);
 	telemetry_clear(&telemetry);
 	gauge_free(door.gauge);
 	writer_free(door.writer);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "fcgi/count.h"
 #include "fcgi/header.h"
 #include "fcgi/invoke.h"
 #include "fcgi/request.h"
@@ -203,6 +204,7 @@ route_end(struct call *c, int rc, struct err *e)
 	}
 	if (!c->reply.sent)
 		gone = request_send(c->request, &c->reply) != 0;
+	count_request(c->door->conf, c->reply.status, clock_mono_us() - c->start_us);
 	if (log_wants(LOG_INFO))
 		log_request(c, gone);
 	invoke_forget(c);

@@ -56,6 +56,7 @@
 #include "scheduler/inflow.h"
 #include "scheduler/instance.h"
 #include "scheduler/intake.h"
+#include "scheduler/meter.h"
 #include "scheduler/orders.h"
 #include "scheduler/people.h"
 #include "scheduler/place.h"
@@ -349,7 +350,7 @@ on_bell(void *arg, uint32_t ev)
 	(void)arg;
 	(void)ev;
 	for (i = 0; i < BELLS_A_TURN && (n = bell_next(shop.bell, heard, sizeof heard)) >= 0; i++)
-		bare = !(intake_slips(heard, (size_t)n) || hear_token(heard, (size_t)n)) || bare;
+		bare = !(intake_slips(heard, (size_t)n) || hear_token(heard, (size_t)n) || meter_knocks(heard, (size_t)n)) || bare;
 	if (!bare)
 		return;
 	shop.look = shop.rung = shop.knocked = true;

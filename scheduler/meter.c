@@ -5,6 +5,7 @@
 
 #include "lib/buf.h"
 #include "lib/job.h"
+#include "lib/knock.h"
 #include "lib/otlp.h"
 #include "lib/store_traffic.h"
 
@@ -14,6 +15,7 @@ enum { LABELS_MAX = 16, CELLS = 512 };
 
 static const char *const starts[START_COUNT] = { [START_NONE] = "none", [START_WARM] = "warm", [START_BLANK] = "blank",
 	[START_COLD] = "cold" };
+static const char *const answers[KNOCKS] = { "2xx", "3xx", "4xx", "429", "5xx", "503" };
 static const char *const results[METER_RESULTS] = { "ok", "failed" };
 static const char *const places[METER_PLACES] = { "held", "waiting", "running" };
 static const char *const states[METER_STATES] = { "starting", "blank", "loading", "warm", "busy", "ending" };
@@ -33,6 +35,11 @@ static const struct instrument {
 	int labels;
 	bool quiet;             /* a change of it alone is no news */
 } table[METER_COUNT] = {
+	[METER_REQUESTS] = { "at_rund_http_requests_total", "at_rund.http.requests", "{request}",
+	    "Requests that the front door answered, by status; 429 and 503 apart.",
+	    OTLP_COUNTER, "status", answers, KNOCKS, false },
+	[METER_REQUEST_TIME] = { "at_rund_http_request_seconds", "http.server.request.duration", "s", "Until they were answered.",
+	    OTLP_HISTOGRAM, NULL, NULL, 1, false },
 	[METER_JOBS] = { "at_rund_jobs_total", "at_rund.jobs", "{job}", "Jobs that ended, since the scheduler started.",
 	    OTLP_COUNTER, "outcome", NULL, OUTCOME_COUNT, false },
 	[METER_STARTS] = { "at_rund_job_starts_total", "at_rund.job.starts", "{job}",
@@ -170,6 +177,37 @@ meter_time(enum meter m, int label, int64_t us)
 	c[i]++;
 	c[BOUNDS + 1] += us;
 	all.changed = all.changed || !table[m].quiet;
+}
+
+static bool
+sane(const int64_t *n, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (n[i] < 0 || n[i] > INT64_C(1) << 50)
+			return false;
+	return true;
+}
+
+bool
+meter_knocks(const void *p, size_t n)
+{
+	struct knocks k;
+	int64_t *c;
+
+	if (n != sizeof k)
+		return false;
+	memcpy(&k, p, sizeof k);
+	if (k.magic != KNOCK_MAGIC || k.bytes != sizeof k)
+		return false;
+	if (!sane(k.answered, KNOCKS) || !sane(k.within, BOUNDS + 1) || !sane(&k.us, 1))
+		return true;
+	for (int i = 0; i < KNOCKS; i++)
+		meter_add(METER_REQUESTS, i, k.answered[i]);
+	c = cell(METER_REQUEST_TIME, 0);
+	for (int i = 0; i <= BOUNDS; i++)
+		c[i] += k.within[i];
+	c[BOUNDS + 1] += k.us;
+	return true;
 }
 
 static const char *

@@ -13,6 +13,8 @@
 struct buf;
 
 enum meter {
+	METER_REQUESTS,    /* at the door, by enum knock (lib/knock.h) */
+	METER_REQUEST_TIME,
 	METER_JOBS,        /* by outcome */
 	METER_STARTS,      /* by enum job_start */
 	METER_JOB_TIME,
@@ -57,6 +59,8 @@ enum meter_file { METER_MAIN, METER_LOG, METER_FILES_N };
 void meter_add(enum meter m, int label, int64_t n);
 void meter_set(enum meter m, int label, int64_t n);
 void meter_time(enum meter m, int label, int64_t us); /* of a histogram */
+/* What the front door has counted: whether these bytes were that. */
+bool meter_knocks(const void *p, size_t n);
 
 /* Prometheus' lines, when a counter or a queue has changed since they were taken last; else NULL.  Ours until the next call. */
 const char *meter_text(void);

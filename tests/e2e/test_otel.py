@@ -295,6 +295,14 @@ def meters():
     runs = sum(int(p['count']) for p in m['faas.invoke_duration']['histogram']['dataPoints'])
     starts = runner.sql('select sum(starts) from v_jobs')[0][0]
     same(runs, starts, 'runs: one job was started twice, one never')
+    asked = runner.sql('select count(*) from v_jobs')[0][0]
+    door = until(lambda: (lambda x: x if x >= asked else None)(sum(int(p['asInt']) for p in Got().metrics()['at_rund.http.requests']['sum']
+                                                                  ['dataPoints'])), 'what the door has answered')
+    for _ in range(3):
+        same(call(runner.url + '/nothing/here').status, 404)
+    m = until(lambda: (lambda x: x if int(point(x['http.server.request.duration'])['count']) >= door + 3 else None)(Got().metrics()),
+              'those who never became jobs')
+    check(value(m['at_rund.http.requests'], **{'at_rund.status': '4xx'}) >= 3, m['at_rund.http.requests'])
     check(value(m['process.memory.usage']) > 1 << 20 and value(m['process.cpu.time']) > 0, 'the process')
     check(value(m['at_rund.database.size'], **{'at_rund.file': 'main'}) > 4096, 'the database')
     same(value(m['at_rund.pool.instances'], **{'at_rund.state': 'warm'}), 2)

@@ -4,6 +4,7 @@
 
 #include "lib/buf.h"
 #include "lib/job.h"
+#include "lib/knock.h"
 #include "scheduler/meter.h"
 
 /* Each test adds to what those before have counted: so each has meters of its own. */
@@ -54,6 +55,29 @@ TEST(meters_speak_prometheus)
 	CHECK(strstr(text, "at_rund_run_seconds_count{start=\"none\"}") == NULL);
 	CHECK(strstr(text, "\nat_rund_fetch_seconds_sum{result=\"failed\"} 0.000000\n") != NULL);
 	CHECK(strstr(text, "(null)") == NULL);
+}
+
+TEST(meters_count_what_the_door_answered)
+{
+	struct knocks k = { .magic = KNOCK_MAGIC, .bytes = sizeof k, .us = 4500 };
+	const char *text;
+
+	CHECK(knock_of(202) == KNOCK_2XX && knock_of(304) == KNOCK_3XX && knock_of(404) == KNOCK_4XX && knock_of(429) == KNOCK_429 &&
+	    knock_of(500) == KNOCK_5XX && knock_of(503) == KNOCK_503);
+	k.answered[KNOCK_429] = 2;
+	k.within[1] = 2;
+	CHECK(!meter_knocks(&k, sizeof k - 1));
+	CHECK(meter_knocks(&k, sizeof k));
+	CHECK(meter_knocks(&k, sizeof k));
+	k.within[0] = -1; /* nonsense is heard, and counts nothing */
+	CHECK(meter_knocks(&k, sizeof k));
+	k.magic = 0;
+	CHECK(!meter_knocks(&k, sizeof k));
+	text = meter_text();
+	CHECK(strstr(text, "\nat_rund_http_requests_total{status=\"429\"} 4\n") != NULL);
+	CHECK(strstr(text, "\nat_rund_http_request_seconds_bucket{le=\"0.001\"} 0\n") != NULL);
+	CHECK(strstr(text, "\nat_rund_http_request_seconds_bucket{le=\"0.002\"} 4\n") != NULL);
+	CHECK(strstr(text, "\nat_rund_http_request_seconds_sum 0.009000\n") != NULL);
 }
 
 TEST(meters_become_json_of_otlp)
