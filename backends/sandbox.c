@@ -51,7 +51,7 @@
 static const char *const system_dirs[] = { "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32",
 	"/usr/libexec", "/usr/share", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" };
 static const char *const system_files[] = { "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs",
-	"/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted", "/etc/localtime",
+	"/etc/ssl/openssl.cnf", "/etc/ca-certificates/extracted", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted", "/etc/localtime",
 	"/etc/mime.types", "/etc/services", "/etc/protocols" };
 static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom" };
 
@@ -313,7 +313,8 @@ bind_executor(struct conf_list *l, const struct runtime *r)
 	char *shared = mem_fmt("%s/../js", r->dir), *dir = mem_fmt("/runtime/%s", r->name), *inside;
 
 	arg(l, "--ro-bind", r->dir, dir);
-	if (access(shared, X_OK) == 0)
+	/* Each file system that is bound costs a start 0.1 ms. */
+	if (strstr(strrchr(r->executor, '/'), "js") != NULL && access(shared, X_OK) == 0)
 		arg(l, "--ro-bind", shared, "/runtime/js");
 	inside = mem_fmt("%s/%s", dir, strrchr(r->executor, '/') + 1);
 	free(shared);

@@ -1,4 +1,5 @@
 """A Docker daemon of the tests' own: its data, its sockets and its groups are nobody else's, and gone afterwards."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -47,15 +48,26 @@ class Docker:
     def run(self, *words):
         return subprocess.run(['docker', *words], capture_output=True, text=True, env={'PATH': PATH, 'DOCKER_HOST': self.host})
 
-    def __exit__(self, *_):
-        if self.p:
-            self.p.terminate()
-            self.p.wait()
+    def gone(self):
+        """Removes what is left; some of it may be in use for a moment yet.  True: nothing is."""
         with open('/proc/self/mountinfo') as f:
             points = [x.split()[4] for x in f]
         for point in sorted((x for x in points if x.startswith(self.dir + '/')), reverse=True):
             subprocess.run(['umount', '-l', point])
-        for top in sorted(os.listdir('/sys/fs/cgroup')) + ['.']:
-            for d, _, _ in os.walk(os.path.join('/sys/fs/cgroup', top, GROUP), topdown=False):
-                os.rmdir(d)
         shutil.rmtree(self.dir, ignore_errors=True)
+        groups = [os.path.join('/sys/fs/cgroup', top, GROUP) for top in sorted(os.listdir('/sys/fs/cgroup')) + ['.']]
+        for group in filter(os.path.isdir, groups):
+            for d, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(d)
+        return not os.path.exists(self.dir) and not any(map(os.path.isdir, groups))
+
+    def __exit__(self, *_):
+        if self.p:
+            self.p.terminate()
+            self.p.wait()
+        end = time.monotonic() + 20
+        while not self.gone():
+            if time.monotonic() > end:
+                raise RuntimeError('the daemon left something behind in %s' % self.dir)
+            time.sleep(0.1)

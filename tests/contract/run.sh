@@ -42,15 +42,16 @@ walls() {
 	for w; do
 		# Behind none the doors of root are no news, and some would hurt.
 		if [ "$(id -u)" -ne 0 ]; then
-			one "$w"
+			[ "$w" = docker ] || one "$w"
 		elif [ "$w" = none ]; then
 			one none "$user"
 		elif [ "$w" = sandbox ]; then
 			one sandbox
 			one sandbox "$user"
+		elif [ "$w" = docker ]; then
+			one container '' --engine docker
 		else
 			one container
-			one container '' --engine docker
 			# gVisor: what it does otherwise than a kernel; all doors with contract.py --wall container --runtime runsc
 			if command -v runsc >/dev/null 2>&1; then
 				one container '' --runtime runsc sample connect- name- bomb-memory bomb-cpu python-bomb c-bomb lying egress nothing
@@ -68,12 +69,14 @@ walls() {
 	done
 }
 
-# The suites wait more than they work: those of containers run beside the others, and are told afterwards.
+# The suites wait more than they work: those of Podman's containers run beside the others, and are told afterwards.
 if [ $# -eq 0 ]; then
 	walls container >"$tmp/beside" 2>&1 &
-	walls none sandbox
+	walls none sandbox docker
 	wait
 	cat "$tmp/beside"
+elif [ "$1" = container ]; then
+	walls container docker
 else
 	walls "$1"
 fi
