@@ -219,10 +219,10 @@ check 'libcurl stays in lib/http.c and lib/post.c' keeper '\b(curl_|CURL)' lib/h
 check 'nanopb stays in lib/otlp.c' keeper '\bpb_(encode|decode|[io]stream|read|write)' lib/otlp.c
 check 'libarchive stays in lib/archive.c and lib/pack.c' keeper '\barchive_(read|write|entry|error|version)' lib/archive.c lib/pack.c
 check 'OpenSSL and secp256k1 stay in lib/key.c' keeper '\b(EVP_|OSSL_|ECDSA_|secp256k1_|BN_)' lib/key.c
-check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/keyring.c lib/pass.c lib/strongbox.c
+check 'libsodium stays where hashes and keys are' keeper '\b(crypto_|sodium_|randombytes)' lib/cid.c lib/secret.c lib/keyring.c lib/pass.c lib/strongbox.c lib/age.c
 check 'inih stays in lib/conf_read.c' keeper '\bini_(parse|reader|handler)' lib/conf_read.c
 check 'children are made by spawn, child and serve only' keeper '\b(v?fork|posix_spawnp?|clone3?|execv[pe]*|execl[pe]*|fexecve) ?\(' \
-    scheduler/spawn.c lib/child.c cli/cmd_ensure.c cli/cmd_serve.c cli/cmd_sql.c cli/supervise.c
+    scheduler/spawn.c lib/child.c cli/cmd_doctor.c cli/cmd_ensure.c cli/cmd_serve.c cli/cmd_sql.c cli/supervise.c
 check 'SQL text stands in schema/' keeper '"(SELECT|INSERT|UPDATE|DELETE) ' 'none'
 check 'no call of strcpy, sprintf, system and their like' \
     never '\b(strcpy|strcat|stpcpy|sprintf|vsprintf|gets|system|popen|alloca|strtok|tmpnam|mktemp) ?\('
