@@ -67,9 +67,12 @@ def fresh():
         return made
     code, found = sources()
     root = made or os.path.join(where, 'debian')
-    r = subprocess.run([program('mmdebstrap'), '--quiet', '--variant=apt', '--include=systemd,systemd-sysv,ca-certificates',
-                        '--skip=cleanup/apt', '--aptopt=Acquire::Retries "2"', code, root] + found, capture_output=True, text=True,
-                       timeout=300 * SLOW, stdin=subprocess.DEVNULL, env=dict(os.environ, SOURCE_DATE_EPOCH='0'))
+    try:
+        r = subprocess.run([program('mmdebstrap'), '--quiet', '--variant=apt', '--include=systemd,systemd-sysv,ca-certificates',
+                            '--skip=cleanup/apt', '--aptopt=Acquire::Retries "2"', code, root] + found, capture_output=True, text=True,
+                           timeout=300 * SLOW, stdin=subprocess.DEVNULL, env=dict(os.environ, SOURCE_DATE_EPOCH='0'))
+    except subprocess.TimeoutExpired:
+        skip('mmdebstrap does not come to an end here')
     if r.returncode != 0:
         skip('mmdebstrap makes no root file system here: %s' % (r.stderr.strip().splitlines() or ['?'])[-1][-300:])
     for f in ('/etc/resolv.conf', '/etc/hosts'):
