@@ -58,6 +58,7 @@ struct account {
 	bool busy;
 	int64_t busy_from;   /* ms of the loop's clock */
 	int64_t cpu_from;    /* ticks at the first look at the calls under way, -1: none yet */
+	int64_t cpu_seen, cpu_gone; /* ticks of all who were there at the last look; of those who left and left theirs to nobody */
 	struct loop_timer timer;
 };
 
@@ -180,6 +181,30 @@ look(const struct account *a, bool exact, struct usage *u)
 	closedir(d);
 }
 
+/* The kernel's count of a group forgets nobody.  Without one, the time of a child that nobody waits for goes with it: what was
+ * seen of it stays. */
+static void
+count_cpu(struct account *a, struct usage *u)
+{
+	struct usage again;
+
+	if (a->use.cpu_fd >= 0) {
+		u->ticks = group_usage_cpu_ns(&a->use) * sysconf(_SC_CLK_TCK) / INT64_C(1000000000);
+		return;
+	}
+	if (u->ticks == 0)
+		u->ticks = a->cpu_seen; /* nothing could be seen */
+	if (u->ticks < a->cpu_seen) {
+		/* Or it was waited for between the looks at its parent and at it. */
+		look(a, false, &again);
+		u->ticks = again.ticks;
+	}
+	if (u->ticks < a->cpu_seen)
+		a->cpu_gone += a->cpu_seen - u->ticks;
+	a->cpu_seen = u->ticks;
+	u->ticks += a->cpu_gone;
+}
+
 /* --- judging --- */
 
 static int64_t
@@ -296,6 +321,7 @@ on_look(void *arg)
 	struct usage u;
 
 	look(a, false, &u);
+	count_cpu(a, &u);
 	if (over_memory(a, &u, &why))
 		a->fn(a->arg, OUTCOME_MEMORY, &why);
 	else if (over_tasks(a, &u, &why) || over_scratch(a, &why))
@@ -307,11 +333,12 @@ on_look(void *arg)
 }
 
 int64_t
-account_cpu_ms(const struct account *a)
+account_cpu_ms(struct account *a)
 {
 	struct usage u;
 
 	look(a, false, &u);
+	count_cpu(a, &u);
 	return u.ticks * 1000 / sysconf(_SC_CLK_TCK);
 }
 
@@ -353,9 +380,11 @@ open_groups(struct account *a, pid_t first)
 	groups_of(pid, its, sizeof its);
 	groups_of("self", own, sizeof own);
 	a->oom_fd = group_memory_file(GROUPS_DIR, its, own, "memory.oom_control", "memory.events");
-	if (!a->sealed)
-		return;
 	group_usage_open(&a->use, GROUPS_DIR, its, own);
+	if (!a->sealed) {
+		group_usage_cpu_alone(&a->use);
+		return;
+	}
 	a->idle_memory = group_usage_memory(&a->use);
 	a->idle_tasks = group_usage_tasks(&a->use);
 }

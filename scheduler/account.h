@@ -45,7 +45,7 @@ void account_bind(struct account *a, const struct bundle *b);
 /* Calls begin to run, or none runs any more. */
 void account_busy(struct account *a, bool busy);
 /* CPU time of all that ever ran there, milliseconds. */
-int64_t account_cpu_ms(const struct account *a);
+int64_t account_cpu_ms(struct account *a);
 /*
  * Before an answer is believed: has the kernel killed one of its processes for want of memory, and the handler gone on without
  * it?  Then it is over (account_over_fn).  Costs nothing in the first millisecond of a call: so much is not grabbed in one.

@@ -48,6 +48,7 @@ finish(struct job *j)
 {
 	int64_t us = clock_mono_us() - j->started_us;
 
+	quota_over(j);
 	if (receipts_fail(j))
 		return; /* it comes here again */
 	loop_stop(&j->timer);
@@ -65,6 +66,7 @@ events_blank(struct instance *i)
 	struct err e = ERR_INIT;
 	int64_t started, pid = instance_pid(i, &started);
 
+	quota_ready(x);
 	if (x->pid_written != pid) {
 		turn_instance_pid(&shop.turn, instance_ledger_id(i), pid, started);
 		x->pid_written = pid;
@@ -419,7 +421,8 @@ static void
 on_connection(void *arg, const struct exits_line *l)
 {
 	const struct instance *i = instance_of(l->instance);
-	struct job *j = job_there(l->instance, l->job);
+	const struct job *j = job_there(l->instance, l->job);
+	struct job_id id;
 
 	(void)arg;
 	meter_add(METER_EGRESS, strcmp(l->verdict, "open") == 0 ? METER_CONNECTED : METER_REFUSED, 1);
@@ -431,8 +434,7 @@ on_connection(void *arg, const struct exits_line *l)
 	    log_q(l->bundle != NULL ? l->bundle : ""), log_q(l->host), l->port, log_q(l->verdict), log_q(l->end),
 	    (long long)l->sent, (long long)l->received, (long long)l->ms, log_q(l->address != NULL ? l->address : ""),
 	    log_q(l->why != NULL ? l->why : ""));
-	if (i != NULL)
-		quota_egress(i, j, l->sent + l->received);
+	quota_egress(i, l->job != NULL && job_id_parse(l->job, &id) ? id.row : 0, l->sent + l->received);
 }
 
 /* The job's bytes are used up. */

@@ -96,6 +96,13 @@ shut(int *fd)
 }
 
 void
+group_usage_cpu_alone(struct group_usage *g)
+{
+	shut(&g->memory_fd);
+	shut(&g->tasks_fd);
+}
+
+void
 group_usage_close(struct group_usage *g)
 {
 	shut(&g->memory_fd);

@@ -21,6 +21,8 @@ struct group_usage {
  */
 void group_usage_open(struct group_usage *g, const char *top, const char *its, const char *own);
 void group_usage_close(struct group_usage *g);
+/* Nothing but CPU time is to be asked. */
+void group_usage_cpu_alone(struct group_usage *g);
 /* Bytes, processes and threads, nanoseconds; 0 where nothing is counted. */
 int64_t group_usage_memory(const struct group_usage *g);
 int64_t group_usage_tasks(const struct group_usage *g);

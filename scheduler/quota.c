@@ -1,8 +1,8 @@
 /*
  * A line for each author, bundle and caller that was met lately.  Starts are a bucket: as many as a minute may have at once,
  * and one more each time a minute divided by that has passed; so the time after which the next one fits is known exactly.
- * CPU time is read of the processes of each instance once a second, which is of one bundle for life, and is put down for those
- * whose calls run there at that moment.
+ * CPU time is read of the processes of each instance once a second and at the end of its longer calls; an instance is of one bundle
+ * for life, and of the callers those pay whose calls run there at that moment.
  */
 #include "scheduler/quota.h"
 
@@ -23,6 +23,8 @@
 #define BUCKETS     1024
 #define LINES_MAX   20000
 #define FLUSH_TICKS 5
+#define LEFT        256
+#define LONG_US     100000
 #define MINUTE_US   INT64_C(60000000)
 #define DAY_MS      INT64_C(86400000)
 
@@ -44,6 +46,16 @@ struct line {
 struct bounds {
 	int64_t open, running, starts, cpu, egress;
 };
+
+/* Jobs that have ended lately: that a connection of theirs is over is told a moment later, when the instance may be gone. */
+struct left {
+	int64_t row;
+	char *caller, *did, *bundle;
+};
+static struct {
+	struct left item[LEFT];
+	size_t next;
+} left;
 
 static struct line *lines[BUCKETS];
 static size_t count;
@@ -72,6 +84,12 @@ any(enum kind k)
 	struct bounds b = bounds(k);
 
 	return b.open > 0 || b.running > 0 || b.starts > 0 || b.cpu > 0 || b.egress > 0;
+}
+
+static bool
+asks_egress(void)
+{
+	return bounds(AUTHOR).egress > 0 || bounds(BUNDLE).egress > 0 || bounds(CALLER).egress > 0;
 }
 
 /* --- lines --- */
@@ -171,7 +189,7 @@ line_for(enum kind k, const char *did, const char *bundle, const char *caller, c
 static struct line *
 line_of_job(enum kind k, const struct job *j)
 {
-	return line_for(k, j->code->did, j->w.bundle, j->w.caller, j->w.client);
+	return line_for(k, j->code != NULL ? j->code->did : "", j->w.bundle, j->w.caller, j->w.client);
 }
 
 /* --- the judgement --- */
@@ -290,11 +308,33 @@ quota_stopped(struct job *j)
 	j->ran = false;
 }
 
+static void
+left_clear(struct left *l)
+{
+	free(l->caller);
+	free(l->did);
+	free(l->bundle);
+	*l = (struct left){ 0 };
+}
+
+static void
+leaves(const struct job *j)
+{
+	struct left *l = &left.item[left.next];
+
+	left.next = (left.next + 1) % LEFT;
+	left_clear(l);
+	*l = (struct left){ j->w.id.row, j->w.caller != NULL ? mem_str(j->w.caller) : address(j->w.client), mem_str(j->code->did),
+		mem_str(j->code->name) };
+}
+
 void
 quota_leave(struct job *j)
 {
 	int k;
 
+	if (j->ran && j->code != NULL && asks_egress())
+		leaves(j);
 	quota_stopped(j);
 	for (k = 0; k < KINDS && j->counted && j->code != NULL; k++) {
 		struct line *l = any((enum kind)k) ? line_of_job((enum kind)k, j) : NULL;
@@ -316,21 +356,47 @@ use(struct line *l, int64_t cpu_ms, int64_t bytes)
 }
 
 static void
-use_code(const struct code *code, int64_t cpu_ms, int64_t bytes)
+use_bundle(const char *did, const char *name, int64_t cpu_ms, int64_t bytes)
 {
 	if (any(AUTHOR))
-		use(line_for(AUTHOR, code->did, NULL, NULL, NULL), cpu_ms, bytes);
+		use(line_for(AUTHOR, did, NULL, NULL, NULL), cpu_ms, bytes);
 	if (any(BUNDLE))
-		use(line_for(BUNDLE, code->did, code->name, NULL, NULL), cpu_ms, bytes);
+		use(line_for(BUNDLE, did, name, NULL, NULL), cpu_ms, bytes);
+}
+
+static void
+use_left(const struct left *l, bool bundle_too, int64_t bytes)
+{
+	if (bundle_too)
+		use_bundle(l->did, l->bundle, 0, bytes);
+	if (any(CALLER))
+		use(line_of(CALLER, l->caller), 0, bytes);
 }
 
 void
-quota_egress(const struct instance *i, const struct job *j, int64_t bytes)
+quota_egress(const struct instance *i, int64_t row, int64_t bytes)
 {
-	if (instance_code(i) != NULL)
-		use_code(instance_code(i), 0, bytes);
-	if (j != NULL && any(CALLER))
-		use(line_of_job(CALLER, j), 0, bytes);
+	const struct code *code = i != NULL ? instance_code(i) : NULL;
+	size_t k;
+
+	if (!asks_egress())
+		return;
+	if (code != NULL)
+		use_bundle(code->did, code->name, 0, bytes);
+	for (k = 0; k < shop.running.n && row > 0; k++) {
+		const struct job *j = shop.running.item[k];
+
+		if (j->w.id.row != row)
+			continue;
+		if (code == NULL)
+			use_bundle(j->code->did, j->code->name, 0, bytes);
+		if (any(CALLER))
+			use(line_of_job(CALLER, j), 0, bytes);
+		return;
+	}
+	for (k = 0; k < LEFT && row > 0; k++)
+		if (left.item[k].row == row)
+			use_left(&left.item[k], code == NULL, bytes);
 }
 
 /* Who calls there at the moment: each has an equal part. */
@@ -347,25 +413,53 @@ use_callers(const struct instance *i, int64_t cpu_ms)
 			use(line_of_job(CALLER, shop.running.item[k]), cpu_ms / n, 0);
 }
 
+static bool
+asks_cpu(void)
+{
+	return bounds(AUTHOR).cpu > 0 || bounds(BUNDLE).cpu > 0 || bounds(CALLER).cpu > 0;
+}
+
+static void
+read_instance(struct pool_entry *x)
+{
+	const struct code *code = instance_code(x->instance);
+	int64_t ms = code != NULL ? instance_cpu_ms(x->instance) : -1;
+
+	if (code == NULL || ms <= x->cpu_ms)
+		return;
+	use_bundle(code->did, code->name, ms - x->cpu_ms, 0);
+	if (any(CALLER))
+		use_callers(x->instance, ms - x->cpu_ms);
+	x->cpu_ms = ms;
+}
+
+void
+quota_ready(struct pool_entry *x)
+{
+	if (x != NULL && asks_cpu())
+		x->cpu_ms = instance_cpu_ms(x->instance);
+}
+
+/* Short calls of an instance that stays are read with the next tick. */
+void
+quota_over(const struct job *j)
+{
+	struct pool_entry *x;
+
+	if (j->instance == NULL || !asks_cpu() || (x = pool_of(&shop.pool, j->instance)) == NULL)
+		return;
+	if (x->retiring || clock_mono_us() - j->started_us >= LONG_US)
+		read_instance(x);
+}
+
 static void
 read_instances(void)
 {
 	size_t k;
 
-	for (k = 0; k < shop.pool.n; k++) {
-		struct pool_entry *x = &shop.pool.item[k];
-		const struct code *code = instance_code(x->instance);
-		int64_t ms = code != NULL && x->state != INSTANCE_ENDING ? instance_cpu_ms(x->instance) : -1;
-
-		/* What it used before it had a bundle was the runtime's start. */
-		if (ms > x->cpu_ms && x->cpu_ms > 0) {
-			use_code(code, ms - x->cpu_ms, 0);
-			if (any(CALLER))
-				use_callers(x->instance, ms - x->cpu_ms);
-		}
-		if (ms > x->cpu_ms)
-			x->cpu_ms = ms;
-	}
+	for (k = 0; k < shop.pool.n; k++)
+		if (shop.pool.item[k].state != INSTANCE_ENDING)
+			read_instance(&shop.pool.item[k]);
 }
 
 static void
@@ -390,9 +484,7 @@ flush(void)
 void
 quota_tick(void)
 {
-	struct bounds a = bounds(AUTHOR), b = bounds(BUNDLE), c = bounds(CALLER);
-
-	if (a.cpu > 0 || b.cpu > 0 || c.cpu > 0)
+	if (asks_cpu())
 		read_instances();
 	if (++ticks % FLUSH_TICKS == 0)
 		flush();
@@ -436,6 +528,9 @@ quota_close(void)
 	size_t i;
 
 	flush();
+	for (i = 0; i < LEFT; i++)
+		left_clear(&left.item[i]);
+	left.next = 0;
 	for (i = 0; i < BUCKETS; i++)
 		while (lines[i] != NULL) {
 			struct line *l = lines[i];

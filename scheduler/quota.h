@@ -11,6 +11,7 @@
 struct err;
 struct instance;
 struct job;
+struct pool_entry;
 
 /* Reads what was used today and which calls are open. */
 int quota_open(struct err *e);
@@ -22,8 +23,12 @@ void quota_again(struct job *j);
 void quota_started(struct job *j);
 void quota_stopped(struct job *j); /* its call is over, it may start again */
 void quota_leave(struct job *j);   /* it is done; nothing for one that was not counted */
-/* A connection out of an instance ended; j: whose, NULL when that is not known any more. */
-void quota_egress(const struct instance *i, const struct job *j, int64_t bytes);
+/* A connection out of an instance ended; row: of the job that opened it, which may be over; 0: of none. */
+void quota_egress(const struct instance *i, int64_t row, int64_t bytes);
+/* An instance that is ready has used what its runtime's start takes: what comes from now on is the bundle's. */
+void quota_ready(struct pool_entry *x);
+/* Its call comes to its end: what it used is read while one can tell whose it was. */
+void quota_over(const struct job *j);
 /* Each second: reads what instances used, and writes it down now and then. */
 void quota_tick(void);
 

@@ -15,6 +15,7 @@
 #include "scheduler/events.h"
 #include "scheduler/instance.h"
 #include "scheduler/keep.h"
+#include "scheduler/quota.h"
 #include "scheduler/shop.h"
 
 #define TARGET_MAX 4096 /* a receipt has to fit into a header; answers to longer targets have none */
@@ -108,6 +109,7 @@ sign(struct job *j, const struct cid *response, int status)
 	if (!j->streamed)
 		turn_untouch(&shop.turn, j);
 	loop_stop(&j->timer);
+	quota_over(j);
 	if (j->instance != NULL)
 		j->instance_id = instance_ledger_id(j->instance);
 	j->instance = NULL;
