@@ -1,6 +1,7 @@
 #include "fcgi/gauge.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,11 +199,23 @@ count(struct gauge *g, struct slot *slot, struct store *s, struct err *e)
 	return rc;
 }
 
+/* What is full, and when there is a place.  A strange clock or job is no reason to send anybody away for longer than it may take. */
+static int64_t
+retry_s(const struct gauge *g, struct slot *slot, struct store *s)
+{
+	const struct conf *c = g->conf;
+	bool all = g->total >= c->limits.queue, author = slot->load.author >= c->limits.per_author;
+	int64_t ms = front_place_in(s, all ? NULL : slot->author, all || author ? NULL : slot->bundle), most = c->limits.timeout;
+
+	return ((ms > 0 && ms < most ? ms : most) + 999) / 1000;
+}
+
 int
-gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, struct err *e)
+gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, int64_t *again_s, struct err *e)
 {
 	int64_t now = clock_mono_ms();
 	struct slot *slot;
+	size_t n;
 	int rc = 0;
 
 	pthread_mutex_lock(&g->lock);
@@ -215,8 +228,11 @@ gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bu
 	/* Only entries are counted here, no ends: so a full house is believed only when the ledger has just said so. */
 	if (now - slot->at >= g->load_ms || now - g->total_at >= g->load_ms || full(g, slot, NULL) != 0)
 		rc = count(g, slot, s, e);
-	if (rc == 0)
-		rc = full(g, slot, e);
+	if (rc == 0 && (rc = full(g, slot, e)) != 0) {
+		*again_s = retry_s(g, slot, s);
+		n = strlen(e->text);
+		snprintf(e->text + n, sizeof e->text - n, "; again in %lld s", (long long)*again_s);
+	}
 	if (rc == 0) {
 		g->total++;
 		g->fresh++;

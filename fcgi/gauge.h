@@ -19,8 +19,9 @@ void gauge_free(struct gauge *g);
 int gauge_pulse(struct gauge *g, struct store *s, struct front_pulse *out, struct err *e);
 /* ERR_BUSY when no scheduler is alive or it drains. */
 int gauge_alive(struct gauge *g, struct store *s, struct err *e);
-/* ERR_BUSY "QueueFull" or "RateLimitExceeded"; on success one more job of this author and bundle is counted. */
-int gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, struct err *e);
+/* ERR_BUSY "QueueFull" or "RateLimitExceeded", and *again_s, the seconds after which there is a place again if nobody else takes
+ * it; on success one more job of this author and bundle is counted. */
+int gauge_enter(struct gauge *g, struct store *s, const char *author, const char *bundle, int64_t *again_s, struct err *e);
 /* The ledger knows of one that has entered, or it will never come there. */
 void gauge_stored(struct gauge *g, const char *author, const char *bundle);
 

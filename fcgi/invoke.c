@@ -402,7 +402,7 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 		syntax_handle_lower(v->target.author);
 	if ((s = waiter_store(c->waiter, e)) == NULL || gauge_alive(g, s, e) != 0 ||
 	    (whole = read_body(c, v, &has_body, e)) < 0 ||
-	    gauge_enter(g, s, v->target.author, v->target.bundle, e) != 0)
+	    gauge_enter(g, s, v->target.author, v->target.bundle, &c->reply.retry_s, e) != 0)
 		return -1;
 	if (v->token.any && (!c->may_park || c->alone))
 		writer_ahead(c->door->writer, v->token.text);

@@ -112,6 +112,55 @@ front_load(struct store *s, const char *author, const char *bundle, int64_t cap,
 	return 0;
 }
 
+static int64_t
+longest(struct store *s, const char *author, const char *bundle)
+{
+	sqlite3_stmt *q = store_use(s, SQL_FRONT_LONGEST, NULL);
+	int64_t ms = 0;
+
+	if (q == NULL)
+		return 0;
+	bind_text(q, FRONT_LONGEST_AUTHOR, author);
+	bind_text(q, FRONT_LONGEST_BUNDLE, bundle);
+	if (store_row(s, q, NULL) == 1)
+		ms = see_int(q, 0);
+	store_done(q);
+	return ms;
+}
+
+/* Of one row of front_ends. */
+static int64_t
+end_in(sqlite3_stmt *q, int64_t usual_ms)
+{
+	int64_t mono = clock_mono_ms(), in = INT64_MAX, started = see_int(q, 0);
+
+	if (sqlite3_column_type(q, 1) != SQLITE_NULL)
+		in = see_int(q, 1) - mono;
+	if (sqlite3_column_type(q, 2) != SQLITE_NULL && see_int(q, 2) - mono < in)
+		in = see_int(q, 2) - mono;
+	/* One that runs for longer than any did is no guide. */
+	started = started > 0 ? started + usual_ms - clock_wall_ms() : 0;
+	return started > 0 && started < in ? started : in;
+}
+
+int64_t
+front_place_in(struct store *s, const char *author, const char *bundle)
+{
+	int64_t usual = longest(s, author, bundle), least = INT64_MAX, in;
+	sqlite3_stmt *q = store_use(s, author != NULL ? SQL_FRONT_ENDS_OF : SQL_FRONT_ENDS, NULL);
+
+	if (q == NULL)
+		return 0;
+	if (author != NULL) {
+		bind_text(q, FRONT_ENDS_OF_AUTHOR, author);
+		bind_text(q, FRONT_ENDS_OF_BUNDLE, bundle);
+	}
+	while (store_step(s, q, NULL) == 1)
+		if ((in = end_in(q, usual)) < least)
+			least = in;
+	return least == INT64_MAX ? 0 : least > 1 ? least : 1;
+}
+
 /* --- looking --- */
 
 static void

@@ -60,6 +60,13 @@ struct front_load {
 int front_load(struct store *s, const char *author, const char *bundle, int64_t cap, int64_t few, struct front_load *out,
     struct err *e);
 
+/*
+ * After how many milliseconds a place is free among the open jobs of an author (NULL: of all) and a bundle (NULL: all of the
+ * author): the earliest end of those that run, when they take as long as such calls took lately, and at the latest the earliest
+ * deadline.  0: nothing is known.
+ */
+int64_t front_place_in(struct store *s, const char *author, const char *bundle);
+
 /* A job as the door sees it.  Pointers are owned by the struct; front_view_clear frees. */
 struct front_view {
 	struct job_id id;

@@ -170,6 +170,23 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
        (SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_open
                                WHERE done_at IS NULL AND author = :author AND bundle = :bundle LIMIT :cap));
 
+-- name: front_longest
+-- How long calls ran lately, of an author, a bundle, or all: the longest of the newest rows.
+SELECT max(done_at - started_at) FROM job
+ WHERE id > (SELECT max(id) FROM job) - 200 AND done_at IS NOT NULL AND outcome = 'ok'
+   AND (:author IS NULL OR author = :author) AND (:bundle IS NULL OR bundle = :bundle);
+
+-- name: front_ends
+-- When open calls end at the latest, and since when they run; some are enough.
+SELECT started_at, lease_until, CASE mode WHEN 'sync' THEN created_mono + timeout_ms END
+  FROM job INDEXED BY job_open WHERE done_at IS NULL LIMIT 256;
+
+-- name: front_ends_of
+-- The same of an author, or one of its bundles.
+SELECT started_at, lease_until, CASE mode WHEN 'sync' THEN created_mono + timeout_ms END
+  FROM job INDEXED BY job_open
+ WHERE done_at IS NULL AND author = :author AND (:bundle IS NULL OR bundle = :bundle) LIMIT 256;
+
 -- name: front_look_light
 -- What somebody who waits wants to know first.
 SELECT j.mode, j.state, j.outcome, j.start, j.created_at, j.admitted_at, j.started_at, j.done_at, j.timeout_ms,

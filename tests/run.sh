@@ -13,7 +13,7 @@ mkdir -p "$log"
 rm -f "$log/totals"
 passed=0 failed=0 skipped=0
 
-E2E='test_lexicons.py test_opinion.py test_cli.py test_callers.py test_access.py test_quotas.py test_fcgi_wire.py test_fetcher.py test_secrets.py test_runner.py test_dev.py test_bad_input.py test_main_job.py
+E2E='test_lexicons.py test_opinion.py test_cli.py test_callers.py test_access.py test_quotas.py test_usage.py test_fcgi_wire.py test_fetcher.py test_secrets.py test_runner.py test_dev.py test_bad_input.py test_main_job.py
 test_kill.py test_endure.py test_soak.py test_streams.py test_uploads.py test_jobs.py test_callbacks.py test_page.py test_cron.py test_gate.py test_demo.sh test_readme.py
 test_walls.py test_nix.py test_systemd.py test_unit.py test_otel.py
 test_package.py test_operator.py

@@ -103,6 +103,37 @@ def open_calls(**limits):
     same(ask('x').status, 200)
 
 
+def place_in_the_queue():
+    """The door's own refusal says when a place is free: by how long such calls took, and before any did by their deadline."""
+    start(per_bundle=2, timeout='20s')
+    for known in (False, True):
+        answers = []
+        threads = [threading.Thread(target=lambda a=answers: a.append(ask('wait').status)) for _ in range(2)]
+        for x in threads:
+            x.start()
+        until(lambda: runner.sql("SELECT count(*) FROM job WHERE state = 'running'") == [(2,)], 'two run')
+        seconds = too_soon(ask('x'), 'per_bundle')
+        check(seconds <= (4 if known else 25), known, seconds)
+        if known:
+            check(seconds >= 2, seconds)
+            time.sleep(seconds)  # that it is true is the claim
+            same(ask('x').status, 200)
+        for x in threads:
+            x.join()
+        same(answers, [200, 200])
+    start(per_bundle=2, timeout='2s')
+    threads = [threading.Thread(target=lambda: ask('wait')) for _ in range(2)]
+    for x in threads:
+        x.start()
+    until(lambda: runner.sql("SELECT count(*) FROM job WHERE done_at IS NULL") == [(2,)], 'two are open')
+    seconds = too_soon(ask('x'), 'per_bundle')
+    check(seconds <= 2, seconds)
+    time.sleep(seconds)
+    check(ask('x').status != 429, 'a place after the deadline')
+    for x in threads:
+        x.join()
+
+
 def processor_time():
     start(author_cpu='1s', caller_cpu='1h')
     same(ask('x').status, 200)
@@ -138,6 +169,7 @@ t.run('quotas: starts of a caller', starts, 'caller_starts')
 t.run('quotas: nothing is accepted that is too much', nothing_is_accepted_that_is_too_much)
 t.run('quotas: calls of a caller that are not done', lambda: open_calls(per_caller=2))
 t.run('quotas: calls of a caller at once', lambda: open_calls(caller_running=2))
+t.run('quotas: a place in the queue', place_in_the_queue)
 t.run('quotas: processor time a day', processor_time)
 t.run('quotas: what an author, and the log, may hold', what_is_kept)
 t.end()
