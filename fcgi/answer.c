@@ -155,9 +155,9 @@ cut(struct call *c, const char *why)
  * Once the head is out there is no way to say an error but to break off.
  */
 static void
-stream(struct call *c, struct front_view *v, int64_t deadline)
+stream(struct call *c, struct front_view *v, int64_t deadline, int64_t seq, size_t untold)
 {
-	struct reading r = { .row = v->id.row, .owner = c->owner && v->mode == JOB_SYNC };
+	struct reading r = { .row = v->id.row, .seq = seq, .owner = c->owner && v->mode == JOB_SYNC, .untold = untold };
 	struct job_id id = v->id;
 	struct err e = ERR_INIT;
 	int sent;
@@ -247,8 +247,37 @@ answer_job(struct call *c, struct front_view *v, int64_t deadline, struct err *e
 	if (request_send(c->request, &c->reply) != 0 || strcmp(c->request->method, "HEAD") == 0)
 		left(c, v);
 	else
-		stream(c, v, deadline);
+		stream(c, v, deadline, 0, 0);
 	return 0;
+}
+
+bool
+answer_begin(struct call *c, const struct front_view *v, const void *p, size_t n)
+{
+	struct err e = ERR_INIT;
+
+	if (strcmp(c->request->method, "HEAD") == 0 || request_fed(c->request) != NULL)
+		return false;
+	job_id_print(&v->id, c->job);
+	if (add_head(c, v, &e) != 0) {
+		reply_clear(&c->reply);
+		return false;
+	}
+	add_facts(c, v);
+	reply_header(&c->reply, "X-Accel-Buffering", "no");
+	c->reply.stream = c->reply.sent = true;
+	c->reply.borrowed = p;
+	c->reply.borrowed_bytes = n;
+	return true;
+}
+
+void
+answer_rest(struct call *c, struct front_view *v, int64_t deadline, size_t n, bool gone)
+{
+	if (gone)
+		left(c, v);
+	else
+		stream(c, v, deadline, n > 0, n);
 }
 
 void

@@ -389,6 +389,8 @@ tell(struct guest *g, const struct news *n)
 
 	if (g->seat == SEAT_GIVEN) {
 		poke(g);
+	} else if (invoke_begin(&g->call, n)) {
+		give(g, true);
 	} else if (invoke_hear(&g->call, n, &rc, &e)) {
 		unseat(g);
 		answered(g, rc, &e);

@@ -39,6 +39,8 @@ struct invocation {
 	char key[HEADER_KEY_MAX + 1]; /* Idempotency-Key, "": none */
 	struct token token;
 	struct upload *upload;        /* NULL: the body was read before */
+	bool begun, gone;             /* the beginning of a stream was sent; but nobody was there */
+	size_t first;                 /* bytes of it */
 	bool parked;                  /* something may have happened before anybody waits */
 };
 
@@ -355,6 +357,27 @@ wait_for_twin(struct call *c, struct invocation *v, struct err *e)
 	return rc;
 }
 
+static bool
+anything(const struct front_view *v)
+{
+	(void)v;
+	return true;
+}
+
+/* The desk has sent how it begins. */
+static int
+wait_for_rest(struct call *c, struct invocation *v, struct err *e)
+{
+	struct front_view view = { 0 };
+
+	if (waiter_until(c->waiter, NULL, &v->ticket.job.id, 0, true, true, anything, &view, e) == WAITED_ENOUGH)
+		answer_rest(c, &view, v->deadline, v->first, v->gone);
+	else
+		request_abort(c->request);
+	front_view_clear(&view);
+	return 0;
+}
+
 /* The ticket is settled. */
 static int
 go_on(struct call *c, struct invocation *v, struct err *e)
@@ -366,6 +389,8 @@ go_on(struct call *c, struct invocation *v, struct err *e)
 	if (v->ticket.job.met == MET_TWIN)
 		return wait_for_twin(c, v, e);
 	c->owner = !v->prefer.async;
+	if (v->begun)
+		return wait_for_rest(c, v, e);
 	if (v->ticket.job.upload)
 		v->upload = upload_new(c, &v->ticket.job.id, &v->body);
 	return v->prefer.async ? wait_for_admission(c, v, e) : wait_for_answer(c, v, e);
@@ -512,6 +537,25 @@ invoke_hear(struct call *c, const struct news *n, int *rc, struct err *e)
 	}
 	front_view_clear(&view);
 	return enough;
+}
+
+bool
+invoke_begin(struct call *c, const struct news *n)
+{
+	struct invocation *v = c->invocation;
+	struct front_view view = { 0 };
+
+	if (n->kind != NEWS_BEGUN || v->prefer.async || v->begun)
+		return false;
+	waiter_view(n, &view);
+	v->begun = answer_begin(c, &view, n->body, n->body_bytes);
+	if (v->begun) {
+		v->gone = request_send(c->request, &c->reply) != 0;
+		v->first = n->body_bytes;
+		c->reply.borrowed = NULL;
+	}
+	front_view_clear(&view);
+	return v->begun;
 }
 
 bool

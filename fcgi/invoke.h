@@ -24,6 +24,8 @@ bool invoke_needs_thread(const struct call *c);
 int64_t invoke_deadline(const struct call *c);
 /* Answers with news of its job when they are enough for that, *rc as a handler's; false: invoke_wait has to go on. */
 bool invoke_hear(struct call *c, const struct news *n, int *rc, struct err *e);
+/* Its answer has begun, and so has what is sent of it: invoke_wait has to go on. */
+bool invoke_begin(struct call *c, const struct news *n);
 /* Looks into the ledger: has its time come?  Then invoke_wait goes on.  True too when looking fails. */
 bool invoke_due(struct call *c);
 /* Waits and answers, in a thread of its own and with that thread's c->waiter. */

@@ -162,8 +162,9 @@ waiter_view(const struct news *n, struct front_view *v)
 		v->task = n->status == 202;
 		return;
 	}
-	v->state = JOB_DONE;
-	v->outcome = OUTCOME_OK;
+	v->streamed = n->kind == NEWS_BEGUN;
+	v->state = v->streamed ? JOB_RUNNING : JOB_DONE;
+	v->outcome = v->streamed ? OUTCOME_NONE : OUTCOME_OK;
 	v->start = n->start;
 	v->started_at = n->started_at;
 	v->done_at = n->done_at;
@@ -171,6 +172,8 @@ waiter_view(const struct news *n, struct front_view *v)
 	v->has_result = true;
 	v->status = n->status;
 	v->headers_json = mem_str(n->headers_json);
+	if (v->streamed)
+		return; /* what it begins with stands in the ledger, too */
 	v->body = mem_dup(n->body, n->body_bytes);
 	v->body_bytes = n->body_bytes;
 }

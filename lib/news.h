@@ -17,7 +17,7 @@
 
 struct buf;
 
-#define NEWS_MAGIC 0x32574e41u
+#define NEWS_MAGIC 0x33574e41u
 /* Of one datagram; longer answers are read from the ledger: it has to fit into the socket's buffer. */
 #define NEWS_MAX (32u * 1024u)
 
@@ -25,6 +25,7 @@ enum news_kind {
 	NEWS_LOOK,     /* something has happened to the job */
 	NEWS_ADMITTED, /* it is admitted: admitted_at; status is 202 when that is all its caller is told, asked for or not */
 	NEWS_ANSWER,   /* it ended well, and this is the whole answer */
+	NEWS_BEGUN,    /* its answer streams: the head, and the first chunk as body */
 	NEWS_KIND_COUNT
 };
 

@@ -135,7 +135,7 @@ settle_tell(const struct job *j)
 	settle_bells();
 }
 
-/* A whole small answer goes along with the bell; anything else is looked up. */
+/* A whole small answer, or the beginning of a stream, goes along with the bell; anything else is looked up. */
 static void
 tell_change(const struct job *j)
 {
@@ -143,10 +143,12 @@ tell_change(const struct job *j)
 	struct news n = { .kind = NEWS_LOOK, .id = j->w.id };
 
 	/* One that was refused has no code. */
-	if (j->outcome == OUTCOME_OK && !j->void_ && j->has_head && !j->streamed && j->w.mode == JOB_SYNC)
-		n = (struct news){ .kind = NEWS_ANSWER, .id = j->w.id, .start = j->start, .status = j->status,
+	if ((j->outcome == OUTCOME_OK || j->outcome == OUTCOME_NONE) && !j->void_ && j->has_head && !j->streamed &&
+	    j->w.mode == JOB_SYNC)
+		n = (struct news){ .kind = j->outcome == OUTCOME_OK ? NEWS_ANSWER : NEWS_BEGUN,
+			.id = j->w.id, .start = j->start, .status = j->status,
 			.created_at = j->w.created_at, .admitted_at = now,
-			.started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = now, .cid = j->code->cid,
+			.started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = j->outcome == OUTCOME_OK ? now : 0, .cid = j->code->cid,
 			.headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
 	tell(j->w.bell, &n);
 }
