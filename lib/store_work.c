@@ -816,7 +816,7 @@ prune_bodies(struct store *s, int64_t before, int max, int *dropped, struct err 
 {
 	sqlite3_stmt *q = store_use(s, SQL_WORK_PRUNE_SYNC_TO, e);
 	int64_t to, after = s->pruned;
-	int none = 0;
+	int chunks = 0;
 
 	if (q == NULL)
 		return -1;
@@ -829,9 +829,13 @@ prune_bodies(struct store *s, int64_t before, int max, int *dropped, struct err 
 		dropped, e) != 0 ||
 	    prune_by(s, SQL_WORK_PRUNE_SYNC_RESULT, WORK_PRUNE_SYNC_RESULT_AFTER, after, WORK_PRUNE_SYNC_RESULT_TO, to,
 		dropped, e) != 0 ||
-	    prune_by(s, SQL_WORK_PRUNE_SYNC_CHUNK, WORK_PRUNE_SYNC_CHUNK_AFTER, after, WORK_PRUNE_SYNC_CHUNK_TO, to, &none,
+	    prune_by(s, SQL_WORK_PRUNE_SYNC_CHUNK, WORK_PRUNE_SYNC_CHUNK_AFTER, after, WORK_PRUNE_SYNC_CHUNK_TO, to, &chunks,
 		e) != 0)
 		return -1;
+	if (chunks > 0) { /* there may be more of them */
+		*dropped += chunks;
+		return 0;
+	}
 	/* A stretch without bodies was work too: 0 means that nothing is left. */
 	*dropped += *dropped == 0;
 	s->pruned = to;
@@ -846,8 +850,6 @@ prune_jobs(struct store *s, int64_t before, int max, int *dropped, struct err *e
 		int to;
 	} hanging[] = {
 		{ SQL_WORK_PRUNE_REQUEST, WORK_PRUNE_REQUEST_TO },
-		{ SQL_WORK_PRUNE_RESULT, WORK_PRUNE_RESULT_TO },
-		{ SQL_WORK_PRUNE_CHUNK, WORK_PRUNE_CHUNK_TO },
 		{ SQL_WORK_PRUNE_RECEIPT, WORK_PRUNE_RECEIPT_TO },
 		{ SQL_WORK_PRUNE_CALLBACK, WORK_PRUNE_CALLBACK_TO },
 		{ SQL_WORK_PRUNE_LOG_OF, WORK_PRUNE_LOG_OF_TO },
@@ -858,6 +860,7 @@ prune_jobs(struct store *s, int64_t before, int max, int *dropped, struct err *e
 	};
 	sqlite3_stmt *q = store_use(s, SQL_WORK_PRUNE_TO, e);
 	int64_t to;
+	int chunks = 0;
 	size_t i;
 
 	if (q == NULL)
@@ -866,6 +869,13 @@ prune_jobs(struct store *s, int64_t before, int max, int *dropped, struct err *e
 	bind_int(q, WORK_PRUNE_TO_BEFORE, before);
 	if ((to = value_of(s, q, e)) <= 0)
 		return (int)to;
+	/* Chunks first, some at a time and behind their results: half a stream is none. */
+	if (prune_by(s, SQL_WORK_PRUNE_RESULT, WORK_PRUNE_RESULT_TO, to, 0, 0, dropped, e) != 0 ||
+	    prune_by(s, SQL_WORK_PRUNE_CHUNK, WORK_PRUNE_CHUNK_TO, to, 0, 0, &chunks, e) != 0)
+		return -1;
+	*dropped += chunks;
+	if (chunks > 0)
+		return 0;
 	for (i = 0; i < sizeof hanging / sizeof *hanging; i++)
 		if (prune_by(s, hanging[i].which, hanging[i].to, to, 0, 0, dropped, e) != 0)
 			return -1;

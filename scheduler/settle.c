@@ -148,7 +148,8 @@ tell_change(const struct job *j)
 		n = (struct news){ .kind = j->outcome == OUTCOME_OK ? NEWS_ANSWER : NEWS_BEGUN,
 			.id = j->w.id, .start = j->start, .status = j->status,
 			.created_at = j->w.created_at, .admitted_at = now,
-			.started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = j->outcome == OUTCOME_OK ? now : 0, .cid = j->code->cid,
+			.started_at = now - (clock_mono_us() - j->started_us) / 1000, .done_at = j->outcome == OUTCOME_OK ? now : 0,
+			.cid = j->code->cid,
 			.headers_json = j->headers_json, .body = j->body.data, .body_bytes = j->body.len };
 	tell(j->w.bell, &n);
 }

@@ -840,8 +840,9 @@ DELETE FROM result WHERE job > :after AND job <= :to AND job IN
        (SELECT id FROM job WHERE id > :after AND id <= :to AND mode = 'sync' AND state = 'done');
 
 -- name: work_prune_sync_chunk
-DELETE FROM chunk WHERE job IN
-       (SELECT id FROM job WHERE id > :after AND id <= :to AND mode = 'sync' AND state = 'done');
+DELETE FROM chunk WHERE (job, seq) IN
+       (SELECT c.job, c.seq FROM job j CROSS JOIN chunk c ON c.job = j.id
+         WHERE j.id > :after AND j.id <= :to AND j.mode = 'sync' AND j.state = 'done' LIMIT 32);
 
 -- name: work_prune_to
 -- The oldest jobs that are old enough to go.
@@ -854,7 +855,9 @@ DELETE FROM request WHERE job IN (SELECT id FROM job WHERE id <= :to AND state =
 DELETE FROM result WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
 
 -- name: work_prune_chunk
-DELETE FROM chunk WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
+-- Some of them: those of one job may be many, and large.
+DELETE FROM chunk WHERE (job, seq) IN
+       (SELECT c.job, c.seq FROM job j CROSS JOIN chunk c ON c.job = j.id WHERE j.id <= :to AND j.state = 'done' LIMIT 32);
 
 -- name: work_prune_receipt
 DELETE FROM receipt WHERE job IN (SELECT id FROM job WHERE id <= :to AND state = 'done');
