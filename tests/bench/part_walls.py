@@ -57,9 +57,9 @@ def warm(args, kids, table, name, work, wall):
     callers = [Caller(p.url) for p in pair]
     turns = [[c.p50(TURN) for c in callers[::1 if r % 2 else -1]][::1 if r % 2 else -1]
              for r in range(max(8, 10 * args.rounds * args.seconds))]
-    for r in range(args.rounds):
+    for r in range(args.rounds * args.seconds):
         for i in ((0, 1) if r % 2 else (1, 0)):
-            data.setdefault((i, 16), []).append(wrk(pair[i].url, 16, args.seconds))
+            data.setdefault((i, 16), []).append(wrk(pair[i].url, 16, 1))
     for p in pair:
         p.stop()
     none, walled = (statistics.median(t[i] for t in turns) for i in (0, 1))
@@ -86,7 +86,7 @@ def starts(args, kids, table, name, work, wall):
     usual = statistics.median(timed(product.url) for _ in range(50))
     blank, cold = [], []
     for i in range(1, n + 1):
-        wait_blank(product)
+        wait_blank(product, 2)  # all: the next container's start would be measured otherwise
         ms, kind = timed_kind(f'{product.base}bench{i}/latest/hello')
         if kind == 'blank':
             blank.append((ms - usual) / own)
