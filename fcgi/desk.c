@@ -385,16 +385,18 @@ static void
 tell(struct guest *g, const struct news *n)
 {
 	struct err e = ERR_INIT;
+	bool begun;
 	int rc;
 
 	if (g->seat == SEAT_GIVEN) {
 		poke(g);
-	} else if (invoke_begin(&g->call, n)) {
-		give(g, true);
-	} else if (invoke_hear(&g->call, n, &rc, &e)) {
+		return;
+	}
+	begun = invoke_begin(&g->call, n);
+	if (!begun && invoke_hear(&g->call, n, &rc, &e)) {
 		unseat(g);
 		answered(g, rc, &e);
-	} else if (invoke_due(&g->call)) {
+	} else if (begun || invoke_due(&g->call)) {
 		give(g, true);
 	}
 }

@@ -84,7 +84,7 @@ request_start(struct err *e)
 static bool
 take_known(struct request *r, const char *s, size_t n)
 {
-#define KNOWN(name) name, sizeof name - 1
+#define KNOWN(name) (name), sizeof(name) - 1
 	const struct {
 		const char *name;
 		size_t len;

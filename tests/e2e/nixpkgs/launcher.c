@@ -8,18 +8,19 @@
 int
 main(int argc, char **argv)
 {
-	char self[4096], path[4200], libs[4096], loader[4200], program[4200], **to = calloc((size_t)argc + 8, sizeof *to);
+	char self[4096], libs[4096], path[4200], loader[4200], program[4200], **to = calloc((size_t)argc + 8, sizeof *to);
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 	int fd, i, k = 0;
 
 	if (n <= 0 || to == NULL)
 		return 120;
 	self[n] = '\0';
-	snprintf(path, sizeof path, "%s", self);
-	*strrchr(path, '/') = '\0';
-	*strrchr(path, '/') = '\0';
-	snprintf(program, sizeof program, "%s/libexec/python3", path);
-	strcat(path, "/glibc");
+	/* libs holds the folder above bin until it is read. */
+	snprintf(libs, sizeof libs, "%s", self);
+	*strrchr(libs, '/') = '\0';
+	*strrchr(libs, '/') = '\0';
+	snprintf(program, sizeof program, "%s/libexec/python3", libs);
+	snprintf(path, sizeof path, "%s/glibc", libs);
 	fd = open(path, O_RDONLY);
 	n = read(fd, libs, sizeof libs - 1);
 	close(fd);
