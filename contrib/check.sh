@@ -7,7 +7,7 @@ case ${1:-} in
 '') ;;
 --help | -h)
 	echo "sh contrib/check.sh          install what the tests need, then make check"
-	echo "sh contrib/check.sh --setup  only install"
+	echo "sh contrib/check.sh --setup  only install, and what make bench needs with it"
 	exit 0
 	;;
 --setup) ;;
@@ -18,8 +18,11 @@ case ${1:-} in
 esac
 cd "$(dirname "$0")/.."
 . contrib/setup.sh
+if [ "${1:-}" = --setup ]; then
+	setup_need build run test lint bench
+	exit 0
+fi
 setup_need build run test lint
-[ "${1:-}" != --setup ] || exit 0
 # make speaks last when something failed; the totals are to be the last line.
 rc=0
 make -s check </dev/null || rc=$?

@@ -57,6 +57,7 @@ setup_debian() {
 		echo cmd:clang-tidy=clang-tidy cmd:cppcheck=cppcheck cmd:mandoc=mandoc cmd:shellcheck=shellcheck \
 		    cmd:systemd-analyze=systemd
 		;;
+	bench) echo cmd:wrk=wrk ;;
 	*)
 		setup_die "no set of packages is called '$1'"
 		;;

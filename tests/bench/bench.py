@@ -54,6 +54,8 @@ def main():
     ap.add_argument('--build', default=os.path.join(ROOT, 'build'))
     args = ap.parse_args()
     args.build = os.path.abspath(args.build)
+    if not shutil.which('wrk'):
+        raise SystemExit('bench: no wrk in PATH: sh contrib/check.sh --setup installs it')
     kids, table = Children(), Table()
     work = tempfile.mkdtemp(prefix='at-rund-bench-')
     try:
