@@ -75,6 +75,7 @@ static struct {
 	struct waiter *waiter;
 	struct guest *first, *last, *bucket[BUCKETS];
 	int guests;
+	bool cold; /* others have written since the writer last looked */
 	struct guest *batch, **batch_tail; /* to be committed together */
 	int64_t round_ms;
 } desk;
@@ -520,8 +521,10 @@ deliver(const struct epoll_event *ev, int n)
 		else
 			on_conn(ev[i].data.ptr);
 	}
-	if (rang)
+	if (rang) {
 		hear();
+		desk.cold = true;
+	}
 	if (knocked && !atomic_load(desk.s.stop))
 		accept_all();
 }
@@ -545,6 +548,16 @@ desk_open(const struct desk_setup *s, struct err *e)
 	return 0;
 }
 
+/* The last has gone: the pages that the next call needs are read before it comes. */
+static void
+rest(void)
+{
+	if (desk.guests > 0 || !desk.cold)
+		return;
+	desk.cold = false;
+	writer_warm(desk.s.door->writer);
+}
+
 void *
 desk_run(void *arg)
 {
@@ -559,6 +572,7 @@ desk_run(void *arg)
 		deliver(ev, n);
 		commit_batch();
 		make_round();
+		rest();
 	}
 	return NULL;
 }

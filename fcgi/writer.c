@@ -81,6 +81,16 @@ writer_question(struct writer *w)
 	(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, SLIP_QUESTION, 1);
 }
 
+void
+writer_warm(struct writer *w)
+{
+	if (pthread_mutex_trylock(&w->seat) != 0)
+		return;
+	if (w->store != NULL)
+		store_warm(w->store);
+	pthread_mutex_unlock(&w->seat);
+}
+
 static void
 settle(struct ticket *t, const struct err *e)
 {

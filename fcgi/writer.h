@@ -32,6 +32,8 @@ void writer_free(struct writer *w);
 
 /* Commits a list of tickets, and tells the scheduler.  Each is DONE or FAILED when it returns. */
 void writer_submit(struct writer *w, struct ticket *list);
+/* For a moment when nobody is here: reads what the next rows' pages hold now (store_warm). */
+void writer_warm(struct writer *w);
 /* Says a token ahead of its call's ticket: it is verified while that is committed. */
 void writer_ahead(struct writer *w, const char *token);
 /* There is a question in the table proof. */

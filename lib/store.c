@@ -210,6 +210,14 @@ store_commit(struct store *s, struct err *e)
 	return run_once(s, SQL_COMMIT, e);
 }
 
+void
+store_warm(struct store *s)
+{
+	/* When it cannot be read, the next transaction says so. */
+	if (store_use(s, SQL_WARM, NULL) != NULL)
+		store_run(s, s->stmt[SQL_WARM], NULL);
+}
+
 bool
 store_has_log(const struct store *s)
 {

@@ -43,6 +43,12 @@ bool store_has_log(const struct store *s);
 int store_sync(struct store *s, struct err *e);
 void store_rollback(struct store *s);
 
+/*
+ * Reads what another has written since, so that the next transaction, which wants these pages, begins with them at hand.  For
+ * a moment when there is nothing else to do: it takes a tenth of what a commit takes, from the time that nobody waits.
+ */
+void store_warm(struct store *s);
+
 /* Of the linked library, "3.40.1", and whether it has the WAL-reset bug. */
 const char *store_library_version(void);
 bool store_library_has_wal_bug(void);

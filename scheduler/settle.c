@@ -398,11 +398,11 @@ after_touch(struct job *j)
 	flow_written(j);
 }
 
-void
+size_t
 settle_light(void)
 {
 	struct turn_list *l = &shop.turn.starts;
-	size_t i, left = 0;
+	size_t i, left = 0, all = l->n;
 
 	for (i = 0; i < l->n; i++) {
 		if (l->item[i]->light)
@@ -411,6 +411,7 @@ settle_light(void)
 			l->item[left++] = l->item[i];
 	}
 	l->n = left;
+	return all - left;
 }
 
 void

@@ -9,7 +9,7 @@
 struct job;
 
 /* Before the commit: calls that leave no trace in the ledger yet go out, so that instances work while it is written. */
-void settle_light(void);
+size_t settle_light(void);
 /* First: admits may share jobs with drops and voided starts, which settle_commit frees.  Also asks for the disk. */
 void settle_admits(void);
 /* Frames leave, bells ring, ended jobs go. */

@@ -54,6 +54,11 @@ VACUUM INTO :path;
 -- All views, so that a migration can make them anew.
 SELECT 'DROP VIEW ' || name FROM sqlite_schema WHERE type = 'view' ORDER BY name;
 
+-- name: warm
+-- Where the newest jobs stand.  Whoever writes after another has to read these pages anew.
+SELECT (SELECT max(id) FROM job), (SELECT max(job) FROM request), (SELECT max(job) FROM result),
+       (SELECT max(author) FROM job WHERE done_at IS NULL);
+
 -- name: begin
 BEGIN IMMEDIATE;
 
