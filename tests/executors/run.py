@@ -258,6 +258,23 @@ def no_room(x):
     is_answer(x.call('text'))
 
 
+def streams_at_once(x):
+    """What a queue holds when it is looked at is one write; what comes later does not keep the beginning waiting."""
+    def kinds(name):
+        n, got = x.begin(name), []
+        while not got or got[-1][0] != ERROR and not got[-1][1]:
+            kind, last, call, payload = x.frame()
+            same(call, n, 'call')
+            got.append((kind, bool(last), payload if kind == BODY else None))
+        return got
+    same(kinds('queueWhole'), [(HEAD, False, None), (BODY, True, b'all')], 'a stream that has ended')
+    same(kinds('queueEmpty'), [(HEAD, True, None)], 'an empty stream')
+    same(kinds('queueOpen'), [(HEAD, False, None), (BODY, False, b'now'), (BODY, True, b'')], 'a stream that ends later')
+    same(kinds('queueTwo'), [(HEAD, False, None), (BODY, False, b'a'), (BODY, False, b'b'), (BODY, True, b'')], 'two pieces')
+    same([k for k, _, _ in kinds('streamBad')], [ERROR], 'a stream that fails before anything was sent')
+    is_answer(x.call('queueReal'), 200, b'[false,"text",true]')
+
+
 def no_paths(text, x=None):
     for bad in ('/tmp/', '/home/', '/root/', '/usr/', '/work/', 'file://', 'backends/runtimes', 'executor.', 'core.mjs',
                 'at_rund_'):
@@ -336,6 +353,14 @@ export const readable = () => new ReadableStream({ start(c) { c.enqueue(new Uint
 export async function* generator() { yield "a"; yield new Uint8Array([66]); }
 export async function* generatorBad() { yield "a"; throw new RangeError("in the middle"); }
 export const streamBad = () => new Response(new ReadableStream({ start(c) { c.enqueue(new Uint8Array(3)); }, pull() { throw new TypeError("broken source"); } }));
+const queue = (pieces, ms) => new Response(new ReadableStream({ start(c) {
+	for (const p of pieces) c.enqueue(new TextEncoder().encode(p));
+	if (ms === 0) c.close(); else setTimeout(() => c.close(), ms); } }));
+export const queueWhole = () => queue(["all"], 0);
+export const queueEmpty = () => queue([], 0);
+export const queueOpen = () => queue(["now"], 60);
+export const queueTwo = () => queue(["a", "b"], 0);
+export const queueReal = async () => { const r = queue(["text"], 0), before = r.bodyUsed; return [before, await r.text(), r.bodyUsed]; };
 let pulled = 0, stopped = false;
 export const endless = () => new Response(new ReadableStream({ pull(c) { pulled++; c.enqueue(new Uint8Array(65536)); }, cancel() { stopped = true; } }));
 export const endlessState = () => ({ pulled, stopped });
@@ -975,6 +1000,7 @@ def fresh_js(runtime):
         ('calls side by side', all_cases, main, concurrent),
         ('CANCEL', all_cases, main, cancel),
         ('no more than there is room for', all_cases, main, no_room),
+        ('streams that are there at once', all_cases, main, streams_at_once),
         ('CANCEL while the body comes', all_cases, main, cancel_body),
         ('back-pressure', all_cases, main, back_pressure),
         ('frames in pieces', all_cases, main, split_frames),

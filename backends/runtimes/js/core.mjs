@@ -284,25 +284,40 @@ export function serve(at) {
 		throw invalid(`a stream gave ${chunk === null ? "null" : typeof chunk}, not bytes or a string`);
 	};
 
-	const sendHeadWith = (call, h, bytes) => {
+	/* The piece is copied: its owner may write over it. */
+	const packHeadWith = (call, h, bytes) => {
 		const b = at.alloc(2 * HEAD_BYTES + h.length * 3 + bytes.length);
 		const o = HEAD_BYTES + at.put(b, h, HEAD_BYTES);
 		head(b, 0, HEAD, 0, call.id, o - HEAD_BYTES);
 		head(b, o, BODY, 0, call.id, bytes.length);
 		b.set(bytes, o + HEAD_BYTES);
 		call.credit -= bytes.length;
-		return at.write(b.subarray(0, o + HEAD_BYTES + bytes.length));
+		return { frames: b.subarray(0, o + HEAD_BYTES + bytes.length), body: o };
 	};
 
 	/*
 	 * next() gives {done, value}; stop() frees the source when nobody wants more.  A piece that is there already goes out
 	 * with the head, in one write: the host has one thing to do then, not two.  If none comes at once, the head goes alone.
+	 * Of a queue (what it has it has made) both are held a little longer: if its end is there, too, it is a whole answer.
 	 */
-	const answerStream = async (call, h, next, stop) => {
-		let open = true, held = true;
+	const answerStream = async (call, h, next, stop, queue) => {
+		let open = true, held = true, first = null;
 		const release = () => {
-			if (held && !call.ended)
+			if (held && !call.ended && first !== null)
+				at.write(first.frames);
+			else if (held && !call.ended)
 				sendText(HEAD, false, call.id, h);
+			held = false;
+		};
+		const endStream = () => {
+			if (!held) {
+				sendBytes(call.id, new Uint8Array(0), 0, 0, end(call));
+			} else if (first === null) {
+				answerWhole(call, h, null);
+			} else {
+				first.frames[first.body + 1] = end(call);
+				at.write(first.frames);
+			}
 			held = false;
 		};
 		headTooLong(h);
@@ -321,15 +336,14 @@ export function serve(at) {
 					throw CANCELLED;
 				if (done) {
 					open = false;
-					release();
-					sendBytes(call.id, new Uint8Array(0), 0, 0, end(call));
+					endStream();
 					return;
 				}
 				const bytes = asBytes(value);
-				if (held && bytes.length > 0 && bytes.length <= SMALL && h.length <= SMALL) {
-					held = false;
-					if (!sendHeadWith(call, h, bytes))
-						await at.drained();
+				if (held && first === null && bytes.length > 0 && bytes.length <= SMALL && h.length <= SMALL) {
+					first = packHeadWith(call, h, bytes);
+					if (!queue)
+						release();
 				} else if (bytes.length > 0) {
 					release();
 					await sendAll(call, bytes, false);
@@ -353,17 +367,17 @@ export function serve(at) {
 
 	const answerReadable = (call, h, stream) => {
 		const reader = stream.getReader();
-		return answerStream(call, h, () => reader.read(), stopQuietly(() => reader.cancel()));
+		return answerStream(call, h, () => reader.read(), stopQuietly(() => reader.cancel()), true);
 	};
 
 	const answerIterable = (call, h, it) =>
-		answerStream(call, h, () => it.next(), stopQuietly(() => it.return?.()));
+		answerStream(call, h, () => it.next(), stopQuietly(() => it.return?.()), false);
 
 	const answerResponse = (call, r) => {
 		const plain = web.plainResponse(r);
 		if (plain !== null) {
-			const h = plain.headers;
-			return answerWhole(call, headText(plain.status, isArray(h) ? h : headerList(h)), plain.body);
+			const h = headText(plain.status, isArray(plain.headers) ? plain.headers : headerList(plain.headers));
+			return plain.stream ? answerReadable(call, h, plain.body) : answerWhole(call, h, plain.body);
 		}
 		r = web.unlazy(r);
 		if (r.bodyUsed)

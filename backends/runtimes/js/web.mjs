@@ -293,6 +293,7 @@ export function makeWeb(at, took) {
 
 	class LazyResponse {
 		#body;
+		#stream; /* the body is one */
 		#status;
 		#headers; /* a list of pairs until somebody asks for Headers */
 		#text;
@@ -306,6 +307,7 @@ export function makeWeb(at, took) {
 					new.target === LazyResponse ? R : new.target);
 			}
 			this.#body = body ?? null;
+			this.#stream = plain.stream;
 			this.#status = plain.status;
 			this.#headers = plain.headers;
 			this.#text = plain.statusText;
@@ -316,7 +318,7 @@ export function makeWeb(at, took) {
 			responseReal = (v) => v.#real ??= v.#make();
 			/* What is to be sent when nobody has needed the real object, or null. */
 			plainResponse = (v) => (!(#body in v) || v.#real !== null ? null
-				: { status: v.#status, headers: v.#headers, body: v.#body });
+				: { status: v.#status, headers: v.#headers, body: v.#body, stream: v.#stream });
 		}
 
 		#make() {
@@ -366,24 +368,24 @@ export function makeWeb(at, took) {
 			return this.#headers;
 		}
 		get bodyUsed() {
-			if (!(#body in this) || this.#real !== null)
+			if (!(#body in this) || this.#real !== null || this.#stream)
 				return reflectGet(realOf("Response").prototype, "bodyUsed", unlazy(this));
 			return false;
 		}
 	}
 
 	const simpleBody = (b) => b === null || b === undefined || typeof b === "string";
+	const isBytes = (b) => isView(b) || b instanceof ArrayBuffer;
+	/* The real one refuses a stream that somebody reads. */
+	const isOpenStream = (b) => typeof b === "object" && b instanceof ReadableStream && !b.locked;
 
 	/* Status and headers of a Response that needs no real one to be checked or sent; null: leave it to the real one. */
 	const plainInit = (body, init) => {
-		let bytes = false;
-		if (!simpleBody(body)) {
-			bytes = typeof body === "object" && (isView(body) || body instanceof ArrayBuffer);
-			if (!bytes)
-				return null;
-		}
+		const stream = !simpleBody(body) && !isBytes(body);
+		if (stream && !isOpenStream(body))
+			return null;
 		if (init === undefined || init === null)
-			return { status: 200, statusText: "", typed: typeof body === "string",
+			return { status: 200, statusText: "", stream, typed: typeof body === "string",
 				headers: typeof body === "string" ? [["content-type", "text/plain;charset=UTF-8"]] : [] };
 		if (typeof init !== "object")
 			return null;
@@ -400,7 +402,7 @@ export function makeWeb(at, took) {
 			headers[headers.length] = ["content-type", "text/plain;charset=UTF-8"];
 			typed = true;
 		}
-		return { status, statusText, headers, typed };
+		return { status, statusText, headers, stream, typed };
 	};
 
 	passOn(LazyResponse, "Response", ["type", "url", "redirected", "body"], BODY_METHODS);
@@ -425,10 +427,10 @@ export function makeWeb(at, took) {
 	return {
 		makeRequest,
 		isLazyResponse: (v) => isLazyResponse(v),
-		/* The body is text, bytes or null. */
+		/* The body is text, bytes, a stream or null. */
 		plainResponse(v) {
 			const p = plainResponse(v);
-			if (p !== null && p.body !== null && typeof p.body !== "string")
+			if (p !== null && p.body !== null && typeof p.body !== "string" && !p.stream)
 				p.body = isView(p.body) ? new Uint8Array(p.body.buffer, p.body.byteOffset, p.body.byteLength)
 					: new Uint8Array(p.body);
 			return p;
