@@ -177,8 +177,10 @@ class Product:
             with open(os.path.join(d, entry), 'w', encoding='utf-8') as f:
                 f.write(text + (more[1] if more else '') + ('#' if name == 'python' else '//') + f' {i}\n')
             with open(os.path.join(d, 'bundle.json'), 'w', encoding='utf-8') as f:
+                endpoints = ['hello'] + (more[0].split() if more else [])
                 json.dump({'$type': 'dev.at-run.bundle', 'name': os.path.basename(d), 'runtime': mime, 'entry': entry,
-                           'endpoints': {e: {} for e in ['hello'] + ([more[0]] if more else [])}, 'permissions': {'net': list(net)}, 'createdAt': '2026-01-01T00:00:00Z'}, f)
+                           'endpoints': {e: {} for e in endpoints}, 'permissions': {'net': list(net)},
+                           'createdAt': '2026-01-01T00:00:00Z'}, f)
         env = dict(os.environ)
         env['PATH'] = os.path.dirname(runtime_command(args, name)) + ':' + env['PATH']
         subprocess.run([os.path.join(args.build, 'at-rund'), '--home', self.home, 'init'], check=True, env=env,
