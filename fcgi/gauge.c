@@ -9,6 +9,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/mem.h"
+#include "lib/store.h"
 
 #define PULSE_MS      1000
 #define PULSE_DEAD_MS 10000
@@ -120,6 +121,9 @@ gauge_alive(struct gauge *g, struct store *s, struct err *e)
 	pthread_mutex_unlock(&g->lock);
 	if (rc != 0)
 		return -1;
+	/* A scheduler that has no room to write its pulse looks dead, but is not. */
+	if (!beats && !store_has_room(s))
+		return err_named(e, ERR_BUSY, ERR_DISK_FULL, "the disk that holds the database is full");
 	if (!beats)
 		return err_named(e, ERR_BUSY, "RunnerUnavailable",
 		    "the scheduler is not running; jobs cannot be accepted at the moment");

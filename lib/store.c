@@ -33,6 +33,7 @@
 #define NAP_NS        100000L
 #define NAP_LONG_NS   500000L
 #define NAPS_SHORT    200      /* 20 ms, then it is no short transaction any more */
+#define ROOM_BYTES    65536    /* of a small transaction in the log, twice */
 
 /* --- errors --- */
 
@@ -248,6 +249,23 @@ store_rollback(struct store *s)
 	/* A full disk or an I/O error may have rolled back already. */
 	if (!sqlite3_get_autocommit(s->db))
 		run_once(s, SQL_ROLLBACK, NULL);
+}
+
+bool
+store_has_room(const struct store *s)
+{
+	const char *slash = strrchr(s->path, '/');
+	char *dir = slash == NULL ? mem_str(".") : mem_fmt("%.*s", slash == s->path ? 1 : (int)(slash - s->path), s->path);
+	int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600), rc = 0;
+
+	if (fd < 0) {
+		rc = errno;
+	} else {
+		rc = posix_fallocate(fd, 0, ROOM_BYTES);
+		close(fd);
+	}
+	free(dir);
+	return rc != ENOSPC && rc != EDQUOT;
 }
 
 int

@@ -42,6 +42,11 @@ bool store_has_log(const struct store *s);
 /* What is committed, by whomever, survives a power cut from now on.  Waits for the disk. */
 int store_sync(struct store *s, struct err *e);
 void store_rollback(struct store *s);
+/*
+ * Is there room for a transaction or two on the disk that holds the database?  A few KiB are reserved and given back.  Where
+ * that cannot be tried (no O_TMPFILE, no right to write), it says yes: the next commit knows.
+ */
+bool store_has_room(const struct store *s);
 
 /*
  * Reads what another has written since, so that the next transaction, which wants these pages, begins with them at hand.  For

@@ -250,6 +250,7 @@ def disk():
         old = work(runner).header('at-run-job')
         for _ in range(ROUNDS):
             disk_one(d, runner, old)
+        disk_for_long(d, runner, old)
         load.stop()
         disk_at_start(d, runner)
         finish(runner, load, started)
@@ -280,6 +281,23 @@ def disk_one(d, runner, old):
         same(got.json.get('outcome'), 'ok', got)
     a = flow()
     check(a.status == 200 and a.text.endswith('end\n') and not a.cut, 'a stream went on as well:', a)
+
+
+def disk_for_long(d, runner, old):
+    """For so long that the scheduler cannot write its pulse: the reason is the disk still, not that nobody is there."""
+    d.fill()
+    refuses(runner)
+    pid = scheduler_of(runner)  # whether its next pulse still finds a page in the log is chance; stopped, it writes none
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(10.5)
+        a = work(runner, method='POST', body=b'x')
+        same((a.status, a.error), (503, 'DiskFull'), a)
+        reads_go_on(runner, old)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    d.free()
+    until(lambda: work(runner).status == 200, 'calls go on once there is room', 30)
 
 
 def disk_at_start(d, runner):
