@@ -214,9 +214,11 @@ store_commit(struct store *s, struct err *e)
 void
 store_warm(struct store *s)
 {
+	sqlite3_stmt *q = store_use(s, s->face == STORE_FRONT ? SQL_FRONT_WARM : SQL_WORK_WARM, NULL);
+
 	/* When it cannot be read, the next transaction says so. */
-	if (store_use(s, SQL_WARM, NULL) != NULL)
-		store_run(s, s->stmt[SQL_WARM], NULL);
+	if (q != NULL)
+		store_run(s, q, NULL);
 }
 
 bool

@@ -54,10 +54,13 @@ VACUUM INTO :path;
 -- All views, so that a migration can make them anew.
 SELECT 'DROP VIEW ' || name FROM sqlite_schema WHERE type = 'view' ORDER BY name;
 
--- name: warm
--- Where the newest jobs stand.  Whoever writes after another has to read these pages anew.
-SELECT (SELECT max(id) FROM job), (SELECT max(job) FROM request), (SELECT max(job) FROM result),
-       (SELECT max(author) FROM job WHERE done_at IS NULL);
+-- name: front_warm
+-- Where the next job will stand.  Whoever writes after another has to read these pages anew.
+SELECT (SELECT max(id) FROM job), (SELECT max(job) FROM request), (SELECT max(author) FROM job WHERE done_at IS NULL);
+
+-- name: work_warm
+-- Where the end of the newest job will stand.
+SELECT (SELECT max(id) FROM job), (SELECT max(job) FROM result), (SELECT max(author) FROM job WHERE done_at IS NULL);
 
 -- name: begin
 BEGIN IMMEDIATE;
