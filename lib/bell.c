@@ -9,8 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/err.h"
 
+#define LINE_MS  1000 /* whoever took the bell over is rung from then on at the latest */
 #define HEAR_MAX 4096 /* datagrams in one go: whoever rings without end does not keep us from working */
 
 /* An address, and what must stay open while it is used. */
@@ -145,4 +147,58 @@ long
 bell_next(int fd, void *p, size_t room)
 {
 	return recv(fd, p, room, MSG_DONTWAIT);
+}
+
+static bool
+line_connect(struct bell_line *l, const char *run_dir, const char *name)
+{
+	struct place at;
+	int rc = -1;
+
+	bell_line_close(l);
+	if (strlen(name) >= sizeof l->name || place_open(&at, run_dir, name) != 0)
+		return false;
+	l->fd = bell_ringer();
+	if (l->fd > 0)
+		rc = connect(l->fd, (struct sockaddr *)&at.sun, sizeof at.sun);
+	place_close(&at);
+	if (rc != 0) {
+		bell_line_close(l);
+		return false;
+	}
+	memcpy(l->name, name, strlen(name) + 1);
+	l->since_ms = clock_mono_ms();
+	return true;
+}
+
+enum sent { SENT, SENT_FULL, SENT_NOBODY };
+
+static enum sent
+line_send(const struct bell_line *l, const void *p, size_t n)
+{
+	if (send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return SENT;
+	return errno == EAGAIN || errno == ENOBUFS ? SENT_FULL : SENT_NOBODY;
+}
+
+bool
+bell_line_tell(struct bell_line *l, const char *run_dir, const char *name, const void *p, size_t n)
+{
+	bool stands = l->fd > 0 && clock_mono_ms() - l->since_ms < LINE_MS && strcmp(l->name, name) == 0;
+	int saved = errno;
+	enum sent sent = stands ? line_send(l, p, n) : SENT_NOBODY;
+
+	if (sent == SENT_NOBODY && line_connect(l, run_dir, name))
+		sent = line_send(l, p, n);
+	errno = saved;
+	return sent != SENT_FULL;
+}
+
+void
+bell_line_close(struct bell_line *l)
+{
+	if (l->fd > 0)
+		close(l->fd);
+	l->fd = 0;
+	l->name[0] = '\0';
 }

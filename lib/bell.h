@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct err;
 
@@ -28,5 +29,20 @@ void bell_ring(int ringer, const char *run_dir, const char *name);
 /* Rings with something to read (lib/news.h, lib/slip.h).  False when the queue is full: it may be told again a little later;
  * when nobody is there to hear it, it is silence. */
 bool bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n);
+
+
+/*
+ * A line to one bell that is rung often: the socket's path is looked up once a second, and when nobody is there any more, and
+ * not for each ring.  Zeroed: not connected.  One for each thread.
+ */
+struct bell_line {
+	int fd; /* 0: none */
+	int64_t since_ms;
+	char name[64];
+};
+
+/* As bell_tell; another name than last time connects anew. */
+bool bell_line_tell(struct bell_line *l, const char *run_dir, const char *name, const void *p, size_t n);
+void bell_line_close(struct bell_line *l);
 
 #endif

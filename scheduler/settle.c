@@ -50,6 +50,7 @@ id_of(const struct job *j)
 static struct told {
 	char name[64];
 	struct buf news; /* kept from turn to turn */
+	struct bell_line line;
 } told[BELLS];
 
 /* Names come from rows: nothing but a plain name may become a path. */
@@ -77,7 +78,7 @@ ring(struct told *t)
 
 	if (t->news.len == 0)
 		return;
-	if (bell_tell(shop.ringer, shop.conf->run_dir, t->name, t->news.data, t->news.len))
+	if (bell_line_tell(&t->line, shop.conf->run_dir, t->name, t->news.data, t->news.len))
 		buf_reset(&t->news);
 	else if (again.at == 0)
 		loop_after(&again, TELL_AGAIN_MS, on_tell_again, NULL);

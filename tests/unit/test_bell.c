@@ -54,6 +54,46 @@ TEST(a_bell_rings_below_a_long_path)
 	free(deep);
 }
 
+TEST(a_line_finds_whoever_has_the_bell)
+{
+	const char *dir = t_tmpdir();
+	struct err e = ERR_INIT;
+	struct bell_line line = { 0 };
+	int first = bell_listen(dir, "f1", &e), other = bell_listen(dir, "f2", &e), next;
+	char got[8];
+
+	CHECK(bell_line_tell(&line, dir, "f1", "one", 3));
+	CHECK(bell_line_tell(&line, dir, "f1", "two", 3));
+	CHECK_INT(bell_next(first, got, sizeof got), 3);
+	CHECK(memcmp(got, "one", 3) == 0);
+	CHECK_INT(bell_next(first, got, sizeof got), 3);
+	CHECK(bell_line_tell(&line, dir, "f2", "three", 5));
+	CHECK_INT(bell_next(other, got, sizeof got), 5);
+	CHECK_INT(bell_next(first, got, sizeof got), -1);
+	bell_close(other, dir, "f2");
+	CHECK(bell_line_tell(&line, dir, "f2", "lost", 4)); /* nobody there */
+	CHECK(bell_line_tell(&line, dir, "../f1", "lost", 4));
+	CHECK_INT(bell_next(first, got, sizeof got), -1);
+	/* The next who listens, after one who has gone, and, soon, after one who has not. */
+	CHECK(bell_line_tell(&line, dir, "f1", "a", 1));
+	close(first);
+	first = bell_listen(dir, "f1", &e);
+	CHECK(bell_line_tell(&line, dir, "f1", "b", 1));
+	CHECK_INT(bell_next(first, got, sizeof got), 1);
+	next = bell_listen(dir, "f1", &e);
+	line.since_ms -= 1000;
+	CHECK(bell_line_tell(&line, dir, "f1", "c", 1));
+	CHECK_INT(bell_next(next, got, sizeof got), 1);
+	CHECK_INT(bell_next(first, got, sizeof got), -1);
+	while (bell_line_tell(&line, dir, "f1", "full", 4))
+		;
+	CHECK(bell_hear(next));
+	CHECK(bell_line_tell(&line, dir, "f1", "d", 1));
+	bell_line_close(&line);
+	close(first);
+	bell_close(next, dir, "f1");
+}
+
 TEST(a_bell_takes_over_what_a_dead_listener_left)
 {
 	const char *dir = t_tmpdir();
