@@ -44,6 +44,8 @@
 #define LOOK_AGAIN_MS 1000
 #define COUNT_MS      1000  /* when nobody comes any more, what was counted is told */
 #define KEPT_IDLE_MS  5000  /* a connection that the web server keeps */
+#define AWAKE_US      250   /* as long as a quick handler's call takes: to sleep and be woken would cost a lone one a tenth more */
+#define AWAKE_SKIPS   63    /* at most, before it is tried again */
 
 enum seat {
 	SEAT_FRESH, /* nothing has come yet */
@@ -78,6 +80,9 @@ static struct {
 	bool cold; /* others have written since the writer last looked */
 	struct guest *batch, **batch_tail; /* to be committed together */
 	int64_t round_ms;
+	bool spare;     /* another processor may work while this one looks */
+	bool awake;     /* for the answer to the call that has just been committed */
+	int skip, late; /* lone calls to sleep for, and how many that grew to */
 } desk;
 
 /* --- who is here --- */
@@ -344,6 +349,17 @@ watch_bell(void)
 		desk.bell_watched = epoll_ctl(desk.epoll, EPOLL_CTL_ADD, fd, &ev) == 0;
 }
 
+/* For one call alone, when those before it were soon over. */
+static bool
+stay_awake(void)
+{
+	if (!desk.spare || desk.guests > 1)
+		return false;
+	if (desk.skip > 0)
+		desk.skip--;
+	return desk.skip == 0;
+}
+
 /* All calls that have come since the last time, in one transaction. */
 static void
 commit_batch(void)
@@ -354,6 +370,9 @@ commit_batch(void)
 	if (desk.batch == NULL)
 		return;
 	watch_bell();
+	desk.awake = stay_awake();
+	if (desk.awake)
+		writer_soon(desk.s.door->writer);
 	for (g = desk.batch; g != NULL; g = g->batch_next) {
 		*tail = invoke_ticket(&g->call);
 		(*tail)->next = NULL;
@@ -531,6 +550,14 @@ deliver(const struct epoll_event *ev, int n)
 
 /* --- beginning and end --- */
 
+static int
+processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 int
 desk_open(const struct desk_setup *s, struct err *e)
 {
@@ -540,6 +567,7 @@ desk_open(const struct desk_setup *s, struct err *e)
 	desk.s = *s;
 	desk.batch_tail = &desk.batch;
 	desk.ringer = bell_ringer();
+	desk.spare = processors() > 1;
 	desk.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (desk.epoll < 0 || fcntl(s->listen_fd, F_SETFL, flags | O_NONBLOCK) != 0)
 		return err_errno(e, "watch the socket");
@@ -558,6 +586,35 @@ rest(void)
 	writer_warm(desk.s.door->writer);
 }
 
+/*
+ * The answer to a lone call is looked for, not slept for, as long as such answers come at once: each that does not makes the desk
+ * sleep for twice as many, so that slow handlers cost next to nothing.
+ */
+static int
+look_for_answer(struct epoll_event *ev)
+{
+	int64_t until = clock_mono_us() + AWAKE_US;
+	int n;
+
+	do {
+		n = epoll_wait(desk.epoll, ev, EVENTS, 0);
+		if (n == 0)
+			sched_yield();
+	} while (n == 0 && clock_mono_us() < until);
+	desk.late = n > 0 ? 0 : desk.late < AWAKE_SKIPS ? 2 * desk.late + 1 : AWAKE_SKIPS;
+	desk.skip = desk.late;
+	return n;
+}
+
+static int
+wait_events(struct epoll_event *ev)
+{
+	int n = desk.awake && desk.guests == 1 ? look_for_answer(ev) : 0;
+
+	desk.awake = false;
+	return n != 0 ? n : epoll_wait(desk.epoll, ev, EVENTS, desk.guests > 0 ? ROUND_MS : count_pending() ? COUNT_MS : -1);
+}
+
 void *
 desk_run(void *arg)
 {
@@ -566,7 +623,7 @@ desk_run(void *arg)
 
 	(void)arg;
 	while (!atomic_load(desk.s.stop) || desk.guests > 0) {
-		n = epoll_wait(desk.epoll, ev, EVENTS, desk.guests > 0 ? ROUND_MS : count_pending() ? COUNT_MS : -1);
+		n = wait_events(ev);
 		if (n == 0 && desk.guests == 0)
 			count_tell(desk.s.door->conf);
 		deliver(ev, n);

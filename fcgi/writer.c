@@ -28,6 +28,7 @@ struct writer {
 	pthread_mutex_t lock; /* of the queue */
 	struct ticket *head, **tail;
 	pthread_mutex_t seat; /* of what follows */
+	struct bell_line line; /* to the scheduler */
 	struct store *store;  /* opened by the first who sits down */
 	struct buf slips;
 };
@@ -52,11 +53,19 @@ writer_free(struct writer *w)
 		return;
 	store_close(w->store);
 	buf_clear(&w->slips);
+	bell_line_close(&w->line);
 	if (w->ringer >= 0)
 		close(w->ringer);
 	pthread_mutex_destroy(&w->lock);
 	pthread_mutex_destroy(&w->seat);
 	free(w);
+}
+
+/* By whoever has the seat. */
+static void
+tell_scheduler(struct writer *w, const void *p, size_t n)
+{
+	(void)bell_line_tell(&w->line, w->conf->run_dir, BELL_SCHEDULER, p, n);
 }
 
 void
@@ -73,6 +82,14 @@ writer_ahead(struct writer *w, const char *token)
 	slip_ahead_print(&b, token);
 	(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, b.data, b.len);
 	buf_clear(&b);
+}
+
+void
+writer_soon(struct writer *w)
+{
+	pthread_mutex_lock(&w->seat);
+	tell_scheduler(w, SLIP_SOON, 1);
+	pthread_mutex_unlock(&w->seat);
 }
 
 void
@@ -133,7 +150,7 @@ static void
 send_slips(struct writer *w)
 {
 	if (w->slips.len > 0)
-		(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, w->slips.data, w->slips.len);
+		tell_scheduler(w, w->slips.data, w->slips.len);
 	buf_reset(&w->slips);
 }
 

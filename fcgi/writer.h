@@ -36,6 +36,8 @@ void writer_submit(struct writer *w, struct ticket *list);
 void writer_warm(struct writer *w);
 /* Says a token ahead of its call's ticket: it is verified while that is committed. */
 void writer_ahead(struct writer *w, const char *token);
+/* Says that a ticket will be submitted at once: the scheduler wakes up while it is committed. */
+void writer_soon(struct writer *w);
 /* There is a question in the table proof. */
 void writer_question(struct writer *w);
 /* Rings the scheduler, for orders that went another way. */

@@ -98,6 +98,12 @@ slip_question(const char *p, size_t n)
 	return n == 1 && p[0] == SLIP_QUESTION[0];
 }
 
+bool
+slip_soon(const char *p, size_t n)
+{
+	return n == 1 && p[0] == SLIP_SOON[0];
+}
+
 /* The head, when it and what follows are sound. */
 static bool
 read_head(const char *p, size_t n, struct head *h)

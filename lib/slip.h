@@ -29,6 +29,9 @@ const char *slip_ahead(const char *p, size_t n, size_t *token_n);
 /* A datagram of its own that says: there is a question in the table proof. */
 #define SLIP_QUESTION "?"
 bool slip_question(const char *p, size_t n);
+/* A datagram of its own that says: the only call here is about to be committed, its slip follows at once. */
+#define SLIP_SOON "~"
+bool slip_soon(const char *p, size_t n);
 /* The row of the next slip of a datagram; 0 when these bytes are none. */
 int64_t slip_row(const char *p, size_t n);
 /* Takes the next slip off a datagram: the job as work_queued would have read it, to be cleared with work_job_clear; false

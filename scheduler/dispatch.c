@@ -92,6 +92,7 @@
 #define HOUSE_MS        50     /* and this much later it goes on, when more is old */
 #define TIDY_TICKS      30
 #define ALONE           8      /* calls in a row with no other beside them */
+#define SOON_US         100    /* to wait for a slip that was announced, awake: as long as a commit takes */
 
 static bool
 asked_to_end(void)
@@ -352,6 +353,15 @@ hear_token(const char *p, size_t n)
 	return token != NULL;
 }
 
+static bool
+hear_soon(const char *p, size_t n)
+{
+	if (!slip_soon(p, n))
+		return false;
+	loop_expect(SOON_US);
+	return true;
+}
+
 /* Slips say all there is to know of new rows; for anything else the ledger is looked at. */
 static void
 on_bell(void *arg, uint32_t ev)
@@ -364,7 +374,8 @@ on_bell(void *arg, uint32_t ev)
 	(void)arg;
 	(void)ev;
 	for (i = 0; i < BELLS_A_TURN && (n = bell_next(shop.bell, heard, sizeof heard)) >= 0; i++)
-		bare = !(intake_slips(heard, (size_t)n) || hear_token(heard, (size_t)n) || meter_knocks(heard, (size_t)n)) || bare;
+		bare = !(intake_slips(heard, (size_t)n) || hear_soon(heard, (size_t)n) || hear_token(heard, (size_t)n) ||
+		           meter_knocks(heard, (size_t)n)) || bare;
 	if (!bare)
 		return;
 	shop.look = shop.rung = shop.knocked = true;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ static struct loop_timer **heap;
 static size_t heap_count, heap_room;
 static bool ending;
 static int64_t now_ms;
+static int64_t expected_until_us; /* 0: nothing is expected */
 
 int
 loop_open(struct err *e)
@@ -191,6 +193,25 @@ deliver(const struct epoll_event *ev, int n)
 	}
 }
 
+/* As epoll_wait; what is expected is looked for first. */
+static int
+wait_events(struct epoll_event *ev, bool again)
+{
+	int n;
+
+	if (expected_until_us > 0 && !again) {
+		do {
+			n = epoll_wait(epoll_fd, ev, EVENTS_A_TURN, 0);
+			if (n == 0)
+				sched_yield();
+		} while (n == 0 && clock_mono_us() < expected_until_us);
+		expected_until_us = 0;
+		if (n != 0)
+			return n;
+	}
+	return epoll_wait(epoll_fd, ev, EVENTS_A_TURN, wait_time(again));
+}
+
 int
 loop_run(bool (*fn)(void *arg), void *arg, struct err *e)
 {
@@ -199,7 +220,7 @@ loop_run(bool (*fn)(void *arg), void *arg, struct err *e)
 	int n, rounds;
 
 	for (ending = false; !ending;) {
-		n = epoll_wait(epoll_fd, ev, EVENTS_A_TURN, wait_time(again));
+		n = wait_events(ev, again);
 		if (n < 0 && errno != EINTR)
 			return err_errno(e, "epoll_wait");
 		now_ms = clock_mono_ms();
@@ -219,6 +240,12 @@ void
 loop_end(void)
 {
 	ending = true;
+}
+
+void
+loop_expect(int64_t us)
+{
+	expected_until_us = clock_mono_us() + us;
 }
 
 int64_t

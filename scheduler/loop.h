@@ -36,6 +36,11 @@ void loop_stop(struct loop_timer *t);
 /* Runs turns until loop_end; fn ends each turn and says whether another one must follow without waiting. */
 int loop_run(bool (*fn)(void *arg), void *arg, struct err *e);
 void loop_end(void);
+/*
+ * Something will come within us microseconds: the next wait looks for it for so long, and lets others run in between, before it
+ * sleeps.  To be woken from sleep takes longer than most of what is waited for.
+ */
+void loop_expect(int64_t us);
 /* Monotonic milliseconds as they were when this turn began: cheap. */
 int64_t loop_now_ms(void);
 

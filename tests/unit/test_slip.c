@@ -171,3 +171,13 @@ TEST(slips_that_were_cut_or_changed_are_none)
 	}
 	buf_clear(&b);
 }
+
+TEST(a_word_of_one_byte_is_its_own_and_no_other)
+{
+	CHECK(slip_soon(SLIP_SOON, 1));
+	CHECK(slip_question(SLIP_QUESTION, 1));
+	CHECK(!slip_soon(SLIP_QUESTION, 1) && !slip_question(SLIP_SOON, 1));
+	CHECK(!slip_soon("!", 1)); /* a bare ring */
+	CHECK(!slip_soon(SLIP_SOON SLIP_SOON, 2) && !slip_soon("", 0));
+	CHECK_INT(slip_row(SLIP_SOON, 1), 0);
+}
