@@ -4,6 +4,7 @@ busy it decides how many calls there are, and it does not depend on what else ru
 import http.server
 import json
 import os
+import statistics
 import subprocess
 import threading
 
@@ -67,46 +68,51 @@ def cpu_us(pids):
     return total / 1000
 
 
-def once(args, kids, work, endpoint):
-    """One product from its start to its end: calls a second, processor time of a call."""
-    p = start(args, kids, work, endpoint)
-    calls, rates, costs = 0.0, [], []
-    while calls < 20000:
-        calls += 2 * wrk(p.url, 16, 2)['rate']
+def second(p):
+    """Calls a second, processor time of a call."""
     pids = tree(p.p.pid)
-    for _ in range(3):
-        before = cpu_us(pids)
-        got = wrk(p.url, 16, 1)
-        if got['bad'] or got['errors']:
-            raise SystemExit(f"bench: {got['bad']} bad answers, errors {got['errors']}")
-        rates.append(got['rate'])
-        costs.append((cpu_us(pids) - before) / got['rate'])
-    shown = json.loads(subprocess.run([os.path.join(args.build, 'at-rund'), '--home', p.home, 'status', '--json'],
+    before = cpu_us(pids)
+    got = wrk(p.url, 16, 1)
+    if got['bad'] or got['errors']:
+        raise SystemExit(f"bench: {got['bad']} bad answers, errors {got['errors']}")
+    return got['rate'], (cpu_us(pids) - before) / got['rate']
+
+
+def once(args, kids, work, where):
+    """Products side by side, from their start to their end, in turns of a second: for each kind, what its seconds were of those
+    without that stood beside them."""
+    products = [start(args, kids, work, w) for w in where]
+    for p in products:
+        calls = 0.0
+        while calls < 20000:
+            calls += 2 * wrk(p.url, 16, 2)['rate']
+    got = [[] for _ in products]
+    for r in range(4 * args.seconds):
+        for i in range(len(products))[::1 if r % 2 else -1]:
+            got[i].append(second(products[i]))
+    shown = json.loads(subprocess.run([os.path.join(args.build, 'at-rund'), '--home', products[1].home, 'status', '--json'],
                                       capture_output=True, text=True).stdout)['telemetry']
-    p.stop()
-    return max(rates), min(costs), shown
+    for p in products:
+        p.stop()
+    return got, shown
 
 
 def run(args, kids, table, work):
-    """Products differ from start to start more than by this, and other work on the machine by more still: so many are started in
-    turn, all with one instance, and of each kind the best second counts, which is the one least disturbed."""
+    """Products differ from start to start more than by this: so many are started, all with one instance."""
     sink = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Sink)
     threading.Thread(target=sink.serve_forever, daemon=True).start()
     instances, kit.INSTANCES = kit.INSTANCES, 1
     where = [None, f'http://127.0.0.1:{sink.server_port}', f'http://127.0.0.1:{free_port()}']
-    got = [[], [], []]
-    for r in range(2 * args.rounds):
-        for i in (0, 1, 2) if r % 2 else (2, 1, 0):
-            got[i].append(once(args, kids, work, where[i]))
+    starts = [once(args, kids, work, where) for _ in range(2 * args.rounds)]
     kit.INSTANCES = instances
     for i, what in ((1, 'to a collector'), (2, 'while none listens')):
         for k, name, must, aim in ((1, 'processor time a call at 16 clients, over that without', 1.03, 1.01),
                                    (0, 'calls a second at 16 clients, of those without', 0.97, 0.99)):
-            mine, plain = (sorted(x[k] for x in got[j]) for j in (i, 0))
-            best = mine[0] / plain[0] if k == 1 else mine[-1] / plain[-1]
-            table.add(f'telemetry {what}: {name}', [best], must, aim, lower=k == 1,
-                      detail=f'{mine[0]:.0f}..{mine[-1]:.0f}, without {plain[0]:.0f}..{plain[-1]:.0f}' + (' us' if k == 1 else ''))
-    traces = [x[2]['traces'] for x in got[1]]
+            ratios = [statistics.median(x[k] / y[k] for x, y in zip(got[i], got[0])) for got, _ in starts]
+            mine, plain = (statistics.median(x[k] for got, _ in starts for x in got[j]) for j in (i, 0))
+            table.add(f'telemetry {what}: {name}', ratios, must, aim, lower=k == 1,
+                      detail=f'{mine:.0f}, without {plain:.0f}' + (' us' if k == 1 else ''))
+    traces = [shown['traces'] for _, shown in starts]
     table.note('telemetry', f"{Sink.taken >> 20} MiB taken; spans {sum(t['sent'] for t in traces)} sent, "
                f"{sum(t['dropped'] for t in traces)} dropped")
     sink.shutdown()

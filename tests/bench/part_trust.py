@@ -79,19 +79,15 @@ def heads(url, lines):
             for x in lines]
 
 
-def block(port, requests):
-    """The median of calls one after the other, in microseconds."""
-    took = []
-    with socket.create_connection(('127.0.0.1', port)) as s:
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for r in requests:
-            start = time.monotonic_ns()
-            s.sendall(r)
-            answer = s.recv(65536)
-            took.append(time.monotonic_ns() - start)
-            if not answer.startswith(b'HTTP/1.1 200') or b'world' not in answer:
-                raise SystemExit('bench: %r' % answer[:300])
-    return statistics.median(took) / 1000
+def call(connection, request):
+    """In microseconds."""
+    start = time.monotonic_ns()
+    connection.sendall(request)
+    answer = connection.recv(65536)
+    took = time.monotonic_ns() - start
+    if not answer.startswith(b'HTTP/1.1 200') or b'world' not in answer:
+        raise SystemExit('bench: %r' % answer[:300])
+    return took / 1000
 
 
 def wait_token(args, product):
@@ -105,16 +101,26 @@ def wait_token(args, product):
     raise SystemExit('bench: no token is taken')
 
 
-def alternate(args, one, other):
-    """Medians of two in turns of some milliseconds, so that whatever else the machine does meets both.  Each is a product and
-    whether its calls bear tokens."""
+def connect(product):
+    s = socket.create_connection(('127.0.0.1', product.port))
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def alternate(args, *kinds):
+    """Medians of two kinds of calls that take turns one by one, so that whatever else the machine does meets both alike.  A kind is
+    a product and whether its calls bear tokens."""
     pairs = []
     for _ in range(args.rounds * args.seconds * 3):
-        pair = []
-        for product, token in (one, other):
-            lines = bench(args, 'tokens', 'K-256', str(CALLS), OPERATOR, CALLER).split() if token else [None] * CALLS
-            pair.append(block(product.port, heads(product.url, lines)))
-        pairs.append(pair)
+        lines = [bench(args, 'tokens', 'K-256', str(CALLS), OPERATOR, CALLER).split() if token else [None] * CALLS
+                 for _, token in kinds]
+        requests = [heads(product.url, each) for (product, _), each in zip(kinds, lines)]
+        took = [[], []]
+        with connect(kinds[0][0]) as one, connect(kinds[1][0]) as other:
+            for n in range(CALLS):
+                for i in (0, 1) if n % 2 else (1, 0):
+                    took[i].append(call((one, other)[i], requests[i][n]))
+        pairs.append([statistics.median(t) for t in took])
     return pairs
 
 
