@@ -15,7 +15,18 @@ machine = None
 HOME = '/home/host'
 BIN = HOME + '/at-rund/bin/at-rund'
 ECHO = b"export async function echo(request) { return new Response(await request.arrayBuffer()); }\n"
-port = free_port()
+
+
+def port_like_a_status():
+    """doctor looks for 401 in what a server answers; a port that has these digits is no answer."""
+    for p in list(range(24010, 24020)) + list(range(14010, 14020)):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(('127.0.0.1', p))
+            return p
+    return free_port()
+
+
+port = port_like_a_status()
 alice = None
 
 
