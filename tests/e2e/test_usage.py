@@ -133,7 +133,9 @@ def processor(wall):
     refused(once_refused(), 'author_cpu', 1400)
     refused(ask('idle', 'fresh'), 'author_cpu', 1400)
     u = after_a_restart('author_cpu', 1400)
-    check(all(u[k][0] >= 1400 for k in (('author', 'local'), ('bundle', 'local/one'), ('caller', '127.0.0.1'))), u)
+    check(all(u[k][0] >= 1400 for k in (('author', 'local'), ('bundle', 'local/one'))), u)
+    # Callers pay only while their calls run, so a tick of the clock at either end of a call may be the author's alone.
+    check(u['caller', '127.0.0.1'][0] >= 1400 - 3 * 2 * 10, u)
 
 
 def each_its_own(wall):
