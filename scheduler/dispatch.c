@@ -87,9 +87,9 @@
 #define PRUNE_KEYS      500
 #define PRUNE_TOKENS    500
 #define USAGE_KEPT_MS   (INT64_C(90) * 86400000)
-#define PRUNE_US        2000   /* at once; then others have their turn */
-#define HOARD_US        1000   /* to look at whose history it is */
-#define HOUSE_MS        50     /* and this much later it goes on, when more is old */
+#define PRUNE_US        1000   /* at once; then others have their turn */
+#define HOARD_US        500    /* to look at whose history it is */
+#define HOUSE_MS        25     /* and this much later it goes on, when more is old */
 #define TIDY_TICKS      30
 #define ALONE           8      /* calls in a row with no other beside them */
 #define SOON_US         100    /* to wait for a slip that was announced, awake: as long as a commit takes */
