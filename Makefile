@@ -32,7 +32,7 @@ endif
 
 # ---- the rooms -------------------------------------------------------------------------------------------------
 
-GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/log.o lib/frame.o lib/near.o \
+GROUND   = lib/err.o lib/mem.o lib/buf.o lib/utf8.o lib/clock.o lib/awake.o lib/log.o lib/frame.o lib/near.o \
            lib/conf.o lib/conf_read.o lib/conf_unit.o lib/json.o lib/syntax.o lib/job.o lib/bell.o lib/news.o lib/slip.o \
            lib/egress.o lib/callback.o lib/grant.o lib/cgroup.o lib/access.o lib/notify.o lib/zone.o lib/cron.o lib/trace.o lib/telemetry.o
 LEDGER   = lib/store.o lib/store_vfs.o schema.o

@@ -26,6 +26,7 @@
 #include "fcgi/threads.h"
 #include "fcgi/waiter.h"
 #include "fcgi/writer.h"
+#include "lib/awake.h"
 #include "lib/bell.h"
 #include "lib/clock.h"
 #include "lib/conf.h"
@@ -355,9 +356,10 @@ stay_awake(void)
 {
 	if (!desk.spare || desk.guests > 1)
 		return false;
-	if (desk.skip > 0)
-		desk.skip--;
-	return desk.skip == 0;
+	if (desk.skip == 0)
+		return true;
+	desk.skip--;
+	return false;
 }
 
 /* All calls that have come since the last time, in one transaction. */
@@ -593,14 +595,8 @@ rest(void)
 static int
 look_for_answer(struct epoll_event *ev)
 {
-	int64_t until = clock_mono_us() + AWAKE_US;
-	int n;
+	int n = awake_wait(desk.epoll, ev, EVENTS, clock_mono_us() + AWAKE_US);
 
-	do {
-		n = epoll_wait(desk.epoll, ev, EVENTS, 0);
-		if (n == 0)
-			sched_yield();
-	} while (n == 0 && clock_mono_us() < until);
 	desk.late = n > 0 ? 0 : desk.late < AWAKE_SKIPS ? 2 * desk.late + 1 : AWAKE_SKIPS;
 	desk.skip = desk.late;
 	return n;

@@ -30,10 +30,9 @@ void bell_ring(int ringer, const char *run_dir, const char *name);
  * when nobody is there to hear it, it is silence. */
 bool bell_tell(int ringer, const char *run_dir, const char *name, const void *p, size_t n);
 
-
 /*
- * A line to one bell that is rung often: the socket's path is looked up once a second, and when nobody is there any more, and
- * not for each ring.  Zeroed: not connected.  One for each thread.
+ * A line to one bell that is rung often: the socket's path is looked up when a second has passed or nobody is there any more,
+ * not for each ring.  Zeroed: not connected.  Of one thread at a time.
  */
 struct bell_line {
 	int fd; /* 0: none */

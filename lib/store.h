@@ -49,8 +49,8 @@ void store_rollback(struct store *s);
 bool store_has_room(const struct store *s);
 
 /*
- * Of the front or work face: reads what another has written since, so that the next transaction, which wants these pages, begins with them at hand.  For
- * a moment when there is nothing else to do: it takes a tenth of what a commit takes, from the time that nobody waits.
+ * Of the front or work face: reads what another has written since, so that the next transaction, which wants these pages, begins
+ * with them at hand.  For a moment when there is nothing else to do.
  */
 void store_warm(struct store *s);
 

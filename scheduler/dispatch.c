@@ -375,7 +375,7 @@ on_bell(void *arg, uint32_t ev)
 	(void)ev;
 	for (i = 0; i < BELLS_A_TURN && (n = bell_next(shop.bell, heard, sizeof heard)) >= 0; i++)
 		bare = !(intake_slips(heard, (size_t)n) || hear_soon(heard, (size_t)n) || hear_token(heard, (size_t)n) ||
-		           meter_knocks(heard, (size_t)n)) || bare;
+		    meter_knocks(heard, (size_t)n)) || bare;
 	if (!bare)
 		return;
 	shop.look = shop.rung = shop.knocked = true;

@@ -2,11 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "lib/awake.h"
 #include "lib/clock.h"
 #include "lib/err.h"
 #include "lib/mem.h"
@@ -27,7 +27,7 @@ static struct loop_timer **heap;
 static size_t heap_count, heap_room;
 static bool ending;
 static int64_t now_ms;
-static int64_t expected_until_us; /* 0: nothing is expected */
+static int64_t expected_until_us; /* 0: nothing is */
 
 int
 loop_open(struct err *e)
@@ -197,19 +197,13 @@ deliver(const struct epoll_event *ev, int n)
 static int
 wait_events(struct epoll_event *ev, bool again)
 {
-	int n;
+	int n = 0;
 
 	if (expected_until_us > 0 && !again) {
-		do {
-			n = epoll_wait(epoll_fd, ev, EVENTS_A_TURN, 0);
-			if (n == 0)
-				sched_yield();
-		} while (n == 0 && clock_mono_us() < expected_until_us);
+		n = awake_wait(epoll_fd, ev, EVENTS_A_TURN, expected_until_us);
 		expected_until_us = 0;
-		if (n != 0)
-			return n;
 	}
-	return epoll_wait(epoll_fd, ev, EVENTS_A_TURN, wait_time(again));
+	return n != 0 ? n : epoll_wait(epoll_fd, ev, EVENTS_A_TURN, wait_time(again));
 }
 
 int

@@ -37,8 +37,7 @@ void loop_stop(struct loop_timer *t);
 int loop_run(bool (*fn)(void *arg), void *arg, struct err *e);
 void loop_end(void);
 /*
- * Something will come within us microseconds: the next wait looks for it for so long, and lets others run in between, before it
- * sleeps.  To be woken from sleep takes longer than most of what is waited for.
+ * Something will come within us microseconds: the next wait looks for it for so long before it sleeps (lib/awake.h).
  */
 void loop_expect(int64_t us);
 /* Monotonic milliseconds as they were when this turn began: cheap. */
