@@ -204,6 +204,7 @@ tell_url(const struct conf *c, struct report *r)
 	const char *here = strcmp(c->web.bind, "0.0.0.0") == 0 || strchr(c->web.bind, ':') != NULL ? "127.0.0.1" : c->web.bind;
 	char *base = c->web.public_url != NULL ? mem_str(c->web.public_url) : c->port != 0 ?
 	    mem_fmt("http://%s:%lld", here, (long long)c->port) : NULL;
+	struct http_reply reply = HTTP_REPLY_INIT;
 	struct buf body = BUF_INIT;
 	struct err e = ERR_INIT;
 	struct world w;
@@ -225,14 +226,14 @@ tell_url(const struct conf *c, struct report *r)
 	url = mem_fmt("%s%s/xrpc/dev.at-run.invoke?author=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa&bundle=doctor&version=latest&endpoint=probe",
 	    base, c->web.base_path);
 	/* A token that is none: whoever sees it says so, and without it nobody would. */
-	world_post(&w, url, "at-rund.doctor.probe", "{}", &body, &e);
-	if (strstr(e.text, " answers 401") != NULL) /* a port may have these digits, too */
-		doctor_say(r, DOCTOR_OK, "authorization", NULL, "the web server passes it on");
-	else if (strstr(e.text, " answers ") == NULL && e.kind != ERR_NONE)
+	if (http_post_json(w.http, &w.policy, url, "at-rund.doctor.probe", "{}", &w.limits, &body, &reply, &e) != 0)
 		doctor_say(r, DOCTOR_WARNING, "authorization", NULL, "whether it is passed on could not be told: %s", e.text);
+	else if (reply.status == 401)
+		doctor_say(r, DOCTOR_OK, "authorization", NULL, "the web server passes it on");
 	else
 		doctor_say(r, DOCTOR_FAILURE, "authorization", NULL, "the web server keeps it to itself (Apache: CGIPassAuth On, see "
-		    "at-rund web-config): callers are anonymous; %s", e.text);
+		    "at-rund web-config): callers are anonymous; a call with a token that is none was answered with %d", reply.status);
+	buf_clear(&reply.refusal);
 out:
 	free(url);
 	free(base);
@@ -248,7 +249,7 @@ doctor_web(const struct conf *c, struct report *r)
 	if (!ask_door(c, &answer)) {
 		doctor_say(r, DOCTOR_WARNING, "front door", "at-rund serve", "nothing answers on %s: %s", c->web.listen, strerror(errno));
 	} else {
-		if (memmem(answer.data, answer.len, "200", 3) != NULL)
+		if (memmem(answer.data, answer.len, "Status: 200", 11) != NULL)
 			doctor_say(r, DOCTOR_OK, "front door", NULL, "answers on %s", c->web.listen);
 		else
 			doctor_say(r, DOCTOR_FAILURE, "front door", NULL, "answers on %s, but not well", c->web.listen);
