@@ -11,19 +11,18 @@ from kit import Product, wait_url, wrk
 
 
 def stop(scheduler, product):
-    """Outside of a transaction, or nobody could write."""
-    while True:
+    """While the write lock is ours: stopped in a transaction of its own it would let nobody write."""
+    with contextlib.closing(sqlite3.connect(os.path.join(product.home, 'at-rund.db'), isolation_level=None)) as db:
+        db.execute('BEGIN IMMEDIATE')
         os.kill(scheduler, signal.SIGSTOP)
-        with contextlib.closing(sqlite3.connect(os.path.join(product.home, 'at-rund.db'), timeout=0)) as db:
-            # This connection is not to move the log into the database when it is closed: only the scheduler may.
-            db.execute('PRAGMA wal_autocheckpoint = 0')
-            try:
-                db.execute('BEGIN IMMEDIATE')
-                db.execute('ROLLBACK')
-                return
-            except sqlite3.OperationalError:
-                os.kill(scheduler, signal.SIGCONT)
-                time.sleep(0.01)
+        while not stands_still(scheduler):
+            os.sched_yield()
+        db.execute('ROLLBACK')
+
+
+def stands_still(pid):
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as f:
+        return f.read().rsplit(')', 1)[1].split()[0] == 'T'
 
 
 def burst(args, product, n):

@@ -81,8 +81,8 @@ def second(p):
 def once(args, kids, work, where, first):
     """Products side by side, from their start to their end, in turns of a second; which is started first is another each time."""
     products = [None] * len(where)
-    for i in range(len(where)):
-        i = (i + first) % len(where)
+    for n in range(len(where)):
+        i = (first + n) % len(where)
         products[i] = start(args, kids, work, where[i])
     for p in products:
         calls = 0.0
