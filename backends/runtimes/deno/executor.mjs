@@ -2,8 +2,10 @@
  * The deno executor: deno run [permissions] executor.mjs SOCKET.  See ../js/core.mjs.
  *
  * Deno's own socket is used, not node:net: loading that one takes longer than all of deno's start.
+ * For the same reason the shared modules come as a script (../js/join.awk), which deno itself does not look at.
  */
-import { serve } from "../js/core.mjs";
+const CORE = `${import.meta.dirname}/core.js`;
+const { serve } = (0, eval)(`${Deno.readTextFileSync(CORE)}//# sourceURL=file://${CORE}`);
 
 const READ_BYTES = 64 * 1024, HIGH_WATER = 64 * 1024;
 

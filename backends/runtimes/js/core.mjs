@@ -21,8 +21,11 @@ const AT_ONCE = 16;
 const LOG_BACKLOG = 1024 * 1024, LINE_MAX = 8 * 1024;
 /* A cancelled handler that has not ended by then is answered for, and the runner is told that it goes on. */
 const CANCEL_GRACE_MS = 500;
-/* An instance that has been blank or idle this long warms up what a later call may need. */
-const IDLE_MS = 25;
+/*
+ * An instance that has been blank or idle this long warms up what a later call may need.  That keeps a core busy for longer
+ * than deno's start takes, so it must not begin where calls come one after the other and others are being started.
+ */
+const IDLE_MS = 250;
 
 const { parse, stringify } = JSON;
 const { keys, create } = Object;

@@ -1,7 +1,7 @@
 /*
  * Request and Response that become real ones only when they must.
  *
- * Loading the fetch implementation takes node some 40 ms and deno 16, and a Request or a Response some 10 to 50 µs in
+ * Loading the fetch implementation takes node some 40 ms and deno 16, and a Request or a Response some 10 to 50 us in
  * node: more than all the rest of a warm call.  So the globals are replaced by classes that keep what they were given,
  * answer the common questions themselves, and pass everything else on to a real object made on the spot.
  * `instanceof`, subclasses, fetch(request) and new Request(request) work as before.
