@@ -85,7 +85,7 @@ for name in "$@"; do
 		;;
 	san) built san SAN=1 build/san/tests/unit-tests && suite san 400 build/san/tests/unit-tests ;;
 	fuzz) built fuzz fuzz-programs && suite fuzz 300 sh tests/fuzz/replay.sh ;;
-	executors) suite executors 300 python3 tests/executors/run.py ;;
+	executors) built executors all && suite executors 300 python3 tests/executors/run.py ;;
 	contract) built contract all && suite contract 900 sh tests/contract/run.sh ;;
 	lint) built lint all && suite lint 500 sh tests/lint/run.sh ;;
 	e2e)
