@@ -72,28 +72,24 @@ slip_print(struct buf *out, const struct front_job *j)
 }
 
 void
-slip_ahead_print(struct buf *out, const char *token, bool soon)
+slip_ahead_print(struct buf *out, const char *token)
 {
 	const uint32_t magic = AHEAD_MAGIC;
 
 	buf_add(out, &magic, sizeof magic);
-	buf_str(out, soon ? SLIP_SOON : "");
 	buf_str(out, token);
 }
 
 const char *
-slip_ahead(const char *p, size_t n, size_t *token_n, bool *soon)
+slip_ahead(const char *p, size_t n, size_t *token_n)
 {
 	uint32_t magic = 0;
-	size_t head = sizeof magic;
 
-	if (n <= head)
+	if (n <= sizeof magic)
 		return NULL;
 	memcpy(&magic, p, sizeof magic);
-	*soon = p[head] == SLIP_SOON[0];
-	head += *soon;
-	*token_n = n - head;
-	return magic == AHEAD_MAGIC && n > head ? p + head : NULL;
+	*token_n = n - sizeof magic;
+	return magic == AHEAD_MAGIC ? p + sizeof magic : NULL;
 }
 
 bool
