@@ -65,9 +65,7 @@ L_PROOF  = -lcrypto -lsecp256k1
 O        = $(addprefix $(B)/,$(1))
 LINK     = $(CC) $(LDHARDEN) $(LDFLAGS) -pthread -o $@ $(filter %.o,$^)
 
-DENO_CORE = backends/runtimes/deno/core.js
-
-all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp $(DENO_CORE)
+all: $(B)/at-rund $(B)/at-rund-scheduler $(B)/at-rund.fcgi $(B)/at-rund-gate $(B)/python.stamp backends/runtimes/deno/core.js
 
 $(B)/at-rund.fcgi: $(call O,$(FCGI) page_css.o lib/store_desk.o lib/store_page.o lib/pass.o lib/failure.o $(GROUND) $(LEDGER) $(FRONT) lib/jwt.o lib/multibase.o lib/runner.o)
 	$(LINK) $(L_GROUND) $(L_LEDGER) -lfcgi -lsodium -lm
@@ -234,8 +232,8 @@ $(B)/python.stamp: $(wildcard backends/runtimes/python/*.py)
 	-$(PYCOMPILE) backends/runtimes/python
 	@touch $@
 
-
-$(DENO_CORE): backends/runtimes/js/join.awk $(addprefix backends/runtimes/js/,cookies.mjs report.mjs web.mjs core.mjs)
+# Each module after those that it imports.
+backends/runtimes/deno/core.js: backends/runtimes/js/join.awk $(addprefix backends/runtimes/js/,cookies.mjs report.mjs web.mjs core.mjs)
 	LC_ALL=C awk -f $^ >$@.new
 	mv $@.new $@
 
@@ -268,6 +266,6 @@ uninstall:
 	    $(addprefix $(DESTDIR)$(PREFIX)/share/,$(COMPLETIONS))
 
 clean:
-	rm -rf build $(DENO_CORE)
+	rm -rf build backends/runtimes/deno/core.js
 
 .PHONY: FORCE all unit vectors contract bench e2e e2e-programs check soak lint fuzz fuzz-programs format install uninstall clean

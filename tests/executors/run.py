@@ -969,7 +969,7 @@ def fresh_js(runtime):
         same(x.process.wait(DEADLINE), 0, 'exit status')
 
     def idle_then_call(x):
-        time.sleep(0.2)  # the instance warms up meanwhile; nothing to be seen but that it still answers
+        time.sleep(0.6)  # the instance warms up meanwhile (IDLE_MS of core.mjs); nothing to be seen but that it still answers
         is_answer(x.call('json'), 200)
 
     all_cases = {main: js(runtime)}

@@ -5,7 +5,7 @@
  * For the same reason the shared modules come as a script (../js/join.awk), which deno itself does not look at.
  */
 const CORE = `${import.meta.dirname}/core.js`;
-const { serve } = (0, eval)(`${Deno.readTextFileSync(CORE)}//# sourceURL=file://${CORE}`);
+const { serve } = (0, eval)(`${Deno.readTextFileSync(CORE)}//# sourceURL=file://${encodeURI(CORE)}`);
 
 const READ_BYTES = 64 * 1024, HIGH_WATER = 64 * 1024;
 
