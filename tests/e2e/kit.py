@@ -458,11 +458,13 @@ class People:
         node, modules = found
         self.p = Process([node, os.path.join(ROOT, 'tests', 'e2e', 'people.mjs')], os.path.join(where, 'people.log'),
                          env=dict(os.environ, AT_RUND_PDS_MODULES=modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.turn = threading.Lock()  # of two threads that read at once, one may wait for a line that the other has
 
     def __call__(self, op, **what):
-        self.p.p.stdin.write(json.dumps(dict(what, op=op)).encode() + b'\n')
-        self.p.p.stdin.flush()
-        line = self.p.p.stdout.readline()
+        with self.turn:
+            self.p.p.stdin.write(json.dumps(dict(what, op=op)).encode() + b'\n')
+            self.p.p.stdin.flush()
+            line = self.p.p.stdout.readline()
         answer = json.loads(line) if line else {'failed': self.p.tail()}
         check('failed' not in answer, op, answer)
         return answer
