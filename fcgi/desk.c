@@ -268,7 +268,6 @@ begin(struct guest *g)
 		return;
 	}
 	c->may_park = true;
-	c->alone = desk.batch == NULL;
 	if (rc == 0)
 		rc = c->route->run(c, &e);
 	if (rc != CALL_PARKED) {
@@ -362,6 +361,18 @@ stay_awake(void)
 	return false;
 }
 
+/* What the scheduler can do while the batch is committed: verify a token, if it is only one; and wake up. */
+static void
+say_ahead(void)
+{
+	const char *token = desk.batch->batch_next == NULL ? invoke_ticket(&desk.batch->call)->job.token : NULL;
+
+	if (token != NULL)
+		writer_ahead(desk.s.door->writer, token, desk.awake);
+	else if (desk.awake)
+		writer_soon(desk.s.door->writer);
+}
+
 /* All calls that have come since the last time, in one transaction. */
 static void
 commit_batch(void)
@@ -373,8 +384,7 @@ commit_batch(void)
 		return;
 	watch_bell();
 	desk.awake = stay_awake();
-	if (desk.awake)
-		writer_soon(desk.s.door->writer);
+	say_ahead();
 	for (g = desk.batch; g != NULL; g = g->batch_next) {
 		*tail = invoke_ticket(&g->call);
 		(*tail)->next = NULL;

@@ -429,8 +429,8 @@ invoke(struct call *c, struct invocation *v, bool xrpc, struct err *e)
 	    (whole = read_body(c, v, &has_body, e)) < 0 ||
 	    gauge_enter(g, s, v->target.author, v->target.bundle, &c->reply.retry_s, e) != 0)
 		return -1;
-	if (v->token.any && (!c->may_park || c->alone))
-		writer_ahead(c->door->writer, v->token.text);
+	if (v->token.any && !c->may_park)
+		writer_ahead(c->door->writer, v->token.text, false);
 	print_url(c, v, xrpc);
 	if (fill_job(c, v, has_body, whole == 1, e) != 0) {
 		invoke_stored(c);

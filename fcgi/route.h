@@ -40,7 +40,6 @@ struct call {
 	struct trace trace; /* when traced */
 	char traceparent[TRACE_HEADER_TEXT + 1]; /* that of our span, for the answer; "": we have none */
 	bool may_park;
-	bool alone; /* no other call came with it: what saves a wake-up pays */
 	bool owner; /* the job runs for this caller alone: it ends when the caller leaves, and what was read of its stream goes */
 	struct invocation *invocation; /* invoke.c's own */
 };

@@ -75,12 +75,18 @@ writer_ring(struct writer *w)
 }
 
 void
-writer_ahead(struct writer *w, const char *token)
+writer_ahead(struct writer *w, const char *token, bool soon)
 {
 	struct buf b = BUF_INIT;
 
-	slip_ahead_print(&b, token);
-	(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, b.data, b.len);
+	slip_ahead_print(&b, token, soon);
+	/* The line is quicker, but not when it must be waited for. */
+	if (pthread_mutex_trylock(&w->seat) == 0) {
+		tell_scheduler(w, b.data, b.len);
+		pthread_mutex_unlock(&w->seat);
+	} else {
+		(void)bell_tell(w->ringer, w->conf->run_dir, BELL_SCHEDULER, b.data, b.len);
+	}
 	buf_clear(&b);
 }
 

@@ -7,6 +7,8 @@
 #ifndef FCGI_WRITER_H
 #define FCGI_WRITER_H
 
+#include <stdbool.h>
+
 #include "lib/err.h"
 #include "lib/store_front.h"
 
@@ -34,8 +36,8 @@ void writer_free(struct writer *w);
 void writer_submit(struct writer *w, struct ticket *list);
 /* For a moment when nobody is here: reads what the next rows' pages hold now (store_warm). */
 void writer_warm(struct writer *w);
-/* Says a token ahead of its call's ticket: it is verified while that is committed. */
-void writer_ahead(struct writer *w, const char *token);
+/* Says a token ahead of its call's ticket: it is verified while that is committed.  soon: as writer_soon, in the same breath. */
+void writer_ahead(struct writer *w, const char *token, bool soon);
 /* Says that a ticket will be submitted at once: the scheduler wakes up while it is committed. */
 void writer_soon(struct writer *w);
 /* There is a question in the table proof. */

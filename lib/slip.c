@@ -72,24 +72,28 @@ slip_print(struct buf *out, const struct front_job *j)
 }
 
 void
-slip_ahead_print(struct buf *out, const char *token)
+slip_ahead_print(struct buf *out, const char *token, bool soon)
 {
 	const uint32_t magic = AHEAD_MAGIC;
 
 	buf_add(out, &magic, sizeof magic);
+	buf_str(out, soon ? SLIP_SOON : "");
 	buf_str(out, token);
 }
 
 const char *
-slip_ahead(const char *p, size_t n, size_t *token_n)
+slip_ahead(const char *p, size_t n, size_t *token_n, bool *soon)
 {
 	uint32_t magic = 0;
+	size_t head = sizeof magic;
 
-	if (n <= sizeof magic)
+	if (n <= head)
 		return NULL;
 	memcpy(&magic, p, sizeof magic);
-	*token_n = n - sizeof magic;
-	return magic == AHEAD_MAGIC ? p + sizeof magic : NULL;
+	*soon = p[head] == SLIP_SOON[0];
+	head += *soon;
+	*token_n = n - head;
+	return magic == AHEAD_MAGIC && n > head ? p + head : NULL;
 }
 
 bool

@@ -22,10 +22,10 @@ struct work_job;
 /* Appends to a datagram the job as front_enqueue has inserted it; false, and nothing added, when it does not fit. */
 bool slip_print(struct buf *out, const struct front_job *j);
 /* A word ahead: the token of a call whose row is about to be committed, so that it is verified meanwhile.  A datagram of its
- * own. */
-void slip_ahead_print(struct buf *out, const char *token);
+ * own; soon: it says what SLIP_SOON says, too. */
+void slip_ahead_print(struct buf *out, const char *token, bool soon);
 /* The token of such a datagram and its length; NULL when it is none. */
-const char *slip_ahead(const char *p, size_t n, size_t *token_n);
+const char *slip_ahead(const char *p, size_t n, size_t *token_n, bool *soon);
 /* A datagram of its own that says: there is a question in the table proof. */
 #define SLIP_QUESTION "?"
 bool slip_question(const char *p, size_t n);

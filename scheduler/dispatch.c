@@ -342,15 +342,19 @@ static bool
 hear_token(const char *p, size_t n)
 {
 	size_t token_n;
-	const char *token = slip_ahead(p, n, &token_n);
+	bool soon;
+	const char *token = slip_ahead(p, n, &token_n, &soon);
 
 	if (slip_question(p, n)) {
 		proofs_look();
 		return true;
 	}
-	if (token != NULL)
-		callers_ahead(token, token_n);
-	return token != NULL;
+	if (token == NULL)
+		return false;
+	callers_ahead(token, token_n);
+	if (soon)
+		loop_expect(SOON_US);
+	return true;
 }
 
 static bool

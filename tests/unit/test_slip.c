@@ -118,16 +118,22 @@ TEST(a_token_that_is_said_ahead_is_no_slip)
 {
 	struct buf b = BUF_INIT;
 	const char *token;
-	size_t n = 0, i;
+	size_t n = 0, i, soon;
+	bool said;
 
-	slip_ahead_print(&b, "to.k.en");
-	token = slip_ahead(b.data, b.len, &n);
-	CHECK(token != NULL && n == 7 && memcmp(token, "to.k.en", n) == 0);
-	CHECK_INT(slip_row(b.data, b.len), 0);
-	for (i = 0; i <= b.len - n; i++)
-		CHECK(slip_ahead(b.data, i, &n) == NULL);
-	b.data[0] ^= 1;
-	CHECK(slip_ahead(b.data, b.len, &n) == NULL);
+	for (soon = 0; soon < 2; soon++) {
+		buf_reset(&b);
+		slip_ahead_print(&b, "to.k.en", soon == 1);
+		token = slip_ahead(b.data, b.len, &n, &said);
+		CHECK(token != NULL && n == 7 && memcmp(token, "to.k.en", n) == 0);
+		CHECK_INT(said, soon);
+		CHECK_INT(slip_row(b.data, b.len), 0);
+		CHECK(!slip_soon(b.data, b.len));
+		for (i = 0; i <= sizeof(uint32_t) + soon; i++)
+			CHECK(slip_ahead(b.data, i, &n, &said) == NULL);
+		b.data[0] ^= 1;
+		CHECK(slip_ahead(b.data, b.len, &n, &said) == NULL);
+	}
 	buf_clear(&b);
 }
 
